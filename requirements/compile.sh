@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Locks every dependency with hashes. Run by `make lock` after a change of pyproject.toml; `make lock UPGRADE=1` takes newer versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compile() {
+    uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet ${UPGRADE:+--upgrade} "$@"
+}
+
+compile pyproject.toml --output-file app/requirements.txt
+compile --group controller --output-file requirements/controller.txt
+compile pyproject.toml --group dev --constraint app/requirements.txt --constraint requirements/controller.txt \
+    --output-file requirements/dev.txt
