@@ -11,3 +11,5 @@ compile pyproject.toml --output-file app/requirements.txt
 compile --group controller --output-file requirements/controller.txt
 compile pyproject.toml --group dev --constraint app/requirements.txt --constraint requirements/controller.txt \
     --output-file requirements/dev.txt
+compile --no-annotate --group proxy --output-file roles/stack/files/images/proxy/requirements.txt
+compile --no-annotate --group bootstrap --output-file requirements/bootstrap.txt

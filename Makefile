@@ -1,0 +1,51 @@
+# `make up` makes a throwaway host and runs site.yml against it; `make test` checks everything. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE = 1
+# Ansible refuses to start in a locale without UTF-8.
+export LC_ALL = C.UTF-8
+
+.PHONY: help setup machine up down test lint unit molecule lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: .venv/installed ## build .venv from the locked requirements
+
+.venv/installed: requirements/bootstrap.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make setup PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Please install Python's venv module: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing Python packages into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
+	@.venv/bin/uv pip sync --quiet --require-hashes requirements/bootstrap.txt requirements/dev.txt
+	@touch $@
+
+machine: # what is needed besides Python packages
+	@tools/prepare_controller.sh
+
+up: machine setup ## make a throwaway host, run site.yml against it, print its URLs
+	@tools/demo.sh up
+
+down: setup ## remove that host with everything in it
+	@tools/demo.sh down
+
+test: machine setup ## everything: lint, unit and API tests, Molecule
+	@tools/test.sh lint unit molecule
+
+lint: machine setup ## all linters and type checks
+	@tools/test.sh lint
+
+unit: machine setup ## tests of the API and of the monitor
+	@tools/test.sh unit
+
+molecule: machine setup ## converge a real host and test it
+	@tools/test.sh molecule
+
+lock: setup ## lock the dependencies again after a change of pyproject.toml (UPGRADE=1 takes newer versions)
+	@requirements/compile.sh
+
+clean: down ## remove the demo host, the images of test hosts and all caches
+	@docker image ls --quiet cleaning-service/test-host | sort -u | xargs --no-run-if-empty docker image rm --force >/dev/null
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The throwaway host: `demo.sh up` makes it and runs site.yml against it, `demo.sh down` removes it with all that is in it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+host=cleaning-service-demo
+port=${DEMO_PORT:-8080}
+url=http://127.0.0.1:$port
+
+up() {
+    if ! docker container inspect "$host" >/dev/null 2>&1 && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        echo "Port $port is taken on this machine: choose another one, e.g. DEMO_PORT=8090 make up" >&2
+        exit 1
+    fi
+    echo "== looking for an image registry"
+    if timeout 60 docker pull --quiet python:3.13-slim-trixie >/dev/null 2>&1; then
+        export IMAGE_SOURCE=registry
+    else
+        export IMAGE_SOURCE=debian
+        echo "   none can be reached: the images are built from Debian packages"
+    fi
+    echo "== making the host"
+    ansible-playbook -i inventory/demo molecule/shared/create.yml
+    echo "== running site.yml against it (the first time takes two or three minutes)"
+    ansible-playbook -i inventory/demo site.yml
+    docker exec "$host" docker compose --file /opt/fastapi-backend/docker-compose.stable.yml ps --format 'table {{.Name}}\t{{.Status}}'
+    cat <<TEXT
+
+The booking API runs on a throwaway host on this machine.
+  API     $url/health
+  docs    $url/docs
+
+Worth trying next:
+  curl -sS $url/api/v1/auth/register -H 'Content-Type: application/json' \\
+       -d '{"email": "ann@example.com", "password": "correct horse battery", "full_name": "Ann Example"}'
+  docker exec $host docker kill cleaning_service_api_stable; docker exec $host tail -f /var/log/cleaning_service_monitor.log
+  make down
+TEXT
+}
+
+case ${1:-} in
+    up) up ;;
+    down) ansible-playbook -i inventory/demo molecule/shared/destroy.yml ;;
+    *) echo "usage: demo.sh up|down" >&2; exit 2 ;;
+esac

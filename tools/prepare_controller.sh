@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs on this machine what `make up` and `make test` need besides Python packages, and starts Docker where nothing does.
+# Debian and Ubuntu, as root; elsewhere it says what to install by hand.
+set -euo pipefail
+
+declare -A package_of=(
+    [rsync]=rsync [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [redis-server]=redis-server [dockerd]=docker.io
+)
+packages=()
+for program in "${!package_of[@]}"; do
+    PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
+done
+# An engine elsewhere (Docker Desktop, DOCKER_HOST) serves as well as one installed here.
+if docker info >/dev/null 2>&1; then
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | grep -v '^docker.io$' || true)
+fi
+if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
+    command -v apt-get >/dev/null || { echo "Please install: ${packages[*]}" >&2; exit 1; }
+    [ "$(id -u)" = 0 ] || { echo "Please run once: sudo apt-get install --no-install-recommends ${packages[*]}" >&2; exit 1; }
+    echo "installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring >/dev/null
+fi
+
+docker info >/dev/null 2>&1 && exit 0
+[ "$(id -u)" = 0 ] || { echo "Docker does not answer. Please start it, and let $(id -un) use it: sudo usermod -aG docker $(id -un)" >&2; exit 1; }
+echo "starting Docker"
+if [ -d /run/systemd/system ]; then
+    systemctl start docker.service
+else
+    mkdir -p .cache
+    setsid dockerd >.cache/dockerd.log 2>&1 </dev/null &
+fi
+for _ in {1..60}; do
+    docker info >/dev/null 2>&1 && exit 0
+    sleep 0.5
+done
+echo "Docker did not start within 30 s: see .cache/dockerd.log or journalctl -u docker" >&2
+exit 1

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Runs the named groups of checks one after the other, goes on after a failure, and ends with one summary line.
+# Usage: test.sh [lint] [unit] [molecule]
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+mkdir -p .cache/test
+passed=0 failed=0 failures=()
+
+step() {
+    local name=$1 started=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        failures+=("$name")
+    fi
+    printf '== %s: %d s\n' "$name" $((SECONDS - started))
+}
+
+shell_scripts() {
+    git ls-files --cached --others --exclude-standard -z '*.sh' .ci/run | xargs -0 shellcheck
+}
+
+no_download_addresses() {
+    # Locked files name packages and hashes, never the place they are fetched from.
+    ! git grep --untracked -nE '://|--(extra-)?index-url|--find-links' -- '*requirements*.txt' 'requirements/*.txt'
+}
+
+lint() {
+    step "ruff check" ruff check
+    step "ruff format" ruff format --check
+    step "mypy" mypy app tests roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins molecule
+    step "yamllint" yamllint --strict .
+    step "shellcheck" shell_scripts
+    step "ansible-lint" ansible-lint --profile production --strict --offline
+    step "no download addresses" no_download_addresses
+}
+
+unit() {
+    step "tests of app and monitor" pytest --junitxml=.cache/test/unit.xml
+}
+
+molecule_scenario() {
+    # A run that fails or is interrupted must not leave its hosts behind.
+    trap 'molecule destroy --scenario-name "$1" >/dev/null 2>&1' RETURN
+    molecule test --scenario-name "$1"
+}
+
+run_molecule() {
+    for scenario in molecule/*/molecule.yml; do
+        scenario=$(basename "$(dirname "$scenario")")
+        step "molecule $scenario" molecule_scenario "$scenario"
+    done
+}
+
+for group in "$@"; do
+    case $group in
+        lint) lint ;;
+        unit) unit ;;
+        molecule) run_molecule ;;
+        *) echo "test.sh: no group '$group'; there are lint, unit and molecule" >&2; exit 2 ;;
+    esac
+done
+
+printf '\n'
+[ "$failed" = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
