@@ -1,0 +1,40 @@
+"""The playbook on a host that is as it should be, and on one that drifted a little."""
+
+import re
+
+import httpx
+from conftest import API, CONTAINERS, DIRECTORY, PROXY, inspect, playbook
+from testinfra.host import Host
+
+
+def test_a_second_run_changes_nothing_and_is_quick() -> None:
+    run = playbook()
+    assert run.returncode == 0, run.stdout
+    assert re.search(r"changed=0 .*failed=0", run.stdout), run.stdout
+    print(run.stdout[run.stdout.index("TASKS RECAP") :])
+
+
+def test_check_mode_reports_nothing() -> None:
+    run = playbook("--check", "--diff")
+    assert run.returncode == 0, run.stdout
+    assert re.search(r"changed=0 .*failed=0", run.stdout), run.stdout
+    assert "+++" not in run.stdout
+
+
+def test_a_setting_restarts_what_it_touches_and_nothing_else(host: Host) -> None:
+    before = {container: inspect(host, container)["State"]["StartedAt"] for container in CONTAINERS}
+    secrets = host.check_output(f"grep -E 'KEY|TOKEN|PASSWORD' {DIRECTORY}/.env")
+    run = playbook("--extra-vars", "stack_proxy_email=office@example.com")
+    assert run.returncode == 0, run.stdout
+    after = {container: inspect(host, container)["State"]["StartedAt"] for container in CONTAINERS}
+    assert {container for container in CONTAINERS if before[container] != after[container]} == {PROXY}
+    assert host.check_output(f"grep -E 'KEY|TOKEN|PASSWORD' {DIRECTORY}/.env") == secrets
+    assert playbook().returncode == 0
+
+
+def test_a_manager_changed_file_comes_back(host: Host, world: httpx.Client) -> None:
+    host.check_output(f"sed -i s/REQUEST_TIMEOUT=30/REQUEST_TIMEOUT=3000/ {DIRECTORY}/.env")
+    run = playbook("--tags", "always,stack")
+    assert run.returncode == 0, run.stdout
+    assert "REQUEST_TIMEOUT=30" in inspect(host, API)["Config"]["Env"]
+    assert world.get("/health").status_code == 200
