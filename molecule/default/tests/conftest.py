@@ -1,42 +1,12 @@
-"""What the tests of a converged host share: the host itself, its address, and clients as the world would be."""
+"""The converged host, and a client outside it."""
 
-from __future__ import annotations
-
-import json
-import os
-import secrets
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 import testinfra
+from converged import HOST, address, all_healthy, wait_until
 from testinfra.host import Host
-
-ROOT = Path(__file__).parents[3]
-HOST = "cleaning-service-default"
-DIRECTORY = "/opt/fastapi-backend"
-COMPOSE = f"docker-compose -f {DIRECTORY}/docker-compose.stable.yml"
-API = "cleaning_service_api_stable"
-API_2 = "cleaning_service_api_stable_2"
-REDIS = "cleaning_service_redis_stable"
-PROXY = "cleaning_service_proxy_stable"
-CONTAINERS = (API, API_2, REDIS, PROXY)
-MONITOR = "cleaning-service-monitor.service"
-MONITOR_LOG = "/var/log/cleaning_service_monitor.log"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until `condition` holds and return how long that took; fail after `seconds`, naming `what`."""
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        if condition():
-            return time.monotonic() - started
-        time.sleep(0.5)
-    pytest.fail(f"not within {seconds} s: {what}")
 
 
 @pytest.fixture(scope="session")
@@ -45,58 +15,11 @@ def host() -> Host:
     return testinfra.get_host(f"docker://{HOST}")
 
 
-def address() -> str:
-    """Return the host's address on this machine's Docker network."""
-    out = subprocess.check_output(
-        ["docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", HOST], text=True
-    )
-    return out.strip()
-
-
 @pytest.fixture
 def world() -> Iterator[httpx.Client]:
     """A client outside the host, which sees what the world sees."""
     with httpx.Client(base_url=f"http://{address()}", timeout=40, trust_env=False) as client:
         yield client
-
-
-def inspect(host: Host, container: str) -> dict[str, Any]:
-    """Return what Docker says of a container."""
-    found: dict[str, Any] = json.loads(host.check_output(f"docker inspect {container}"))[0]
-    return found
-
-
-def healthy(host: Host, container: str) -> bool:
-    """Tell whether Docker calls the container healthy and running; False where there is none."""
-    run = host.run(f"docker inspect --format '{{{{.State.Status}}}} {{{{.State.Health.Status}}}}' {container}")
-    return run.stdout.strip() == "running healthy"
-
-
-def all_healthy(host: Host) -> bool:
-    """Tell whether every container of the stack is healthy."""
-    return all(healthy(host, container) for container in CONTAINERS)
-
-
-def new_user() -> dict[str, str]:
-    """Return the body of a registration nobody has sent yet."""
-    return {
-        "email": f"user-{secrets.token_hex(6)}@example.com",
-        "password": "correct horse battery staple",
-        "full_name": "Test User",
-    }
-
-
-def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run site.yml against the test host, as the operator would."""
-    return subprocess.run(
-        ["ansible-playbook", "--inventory", str(Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent), *arguments, "site.yml"],
-        cwd=ROOT,
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Names and paths that the user's documents give; each is exact."""
 
 import pytest
-from conftest import API, API_2, DIRECTORY, MONITOR, MONITOR_LOG, inspect
+from converged import API, API_2, DIRECTORY, MONITOR, MONITOR_LOG, inspect
 from testinfra.host import Host
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from conftest import REDIS, address, healthy, new_user, wait_until
+from converged import REDIS, address, healthy, new_user, wait_until
 from testinfra.host import Host
 
 REQUEST_TIMEOUT = 30
@@ -62,7 +62,9 @@ def redis_state(request: pytest.FixtureRequest, host: Host) -> Iterator[str]:
 @pytest.mark.parametrize("number", [60, 200])
 def test_everybody_gets_an_answer(redis_state: str, number: int) -> None:
     answers, slowest, slowest_ready = asyncio.run(storm(number))
-    print(f"\nRedis {redis_state}, {number} at once: {dict(answers)}, slowest {slowest:.1f} s, readiness {slowest_ready:.2f} s")
+    print(
+        f"\nRedis {redis_state}, {number} at once: {dict(answers)}, slowest {slowest:.1f} s, readiness {slowest_ready:.2f} s"
+    )
     assert set(answers) <= {201, 503}
     assert answers[201] > 0
     assert sum(answers.values()) == number

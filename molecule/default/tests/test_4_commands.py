@@ -1,7 +1,7 @@
 """The management commands of the user's documents, as written there."""
 
 import pytest
-from conftest import API, COMPOSE, DIRECTORY, MONITOR, MONITOR_LOG, all_healthy, inspect, wait_until
+from converged import API, COMPOSE, DIRECTORY, MONITOR, MONITOR_LOG, all_healthy, inspect, wait_until
 from testinfra.host import Host
 
 

@@ -3,7 +3,7 @@
 import re
 
 import httpx
-from conftest import API, CONTAINERS, DIRECTORY, PROXY, inspect, playbook
+from converged import API, CONTAINERS, DIRECTORY, PROXY, inspect, playbook
 from testinfra.host import Host
 
 

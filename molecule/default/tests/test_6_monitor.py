@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from conftest import API, API_2, MONITOR, MONITOR_LOG, PROXY, REDIS, healthy, new_user, wait_until
+from converged import API, API_2, MONITOR, MONITOR_LOG, PROXY, REDIS, healthy, new_user, wait_until
 from testinfra.host import Host
 
 
@@ -43,7 +43,7 @@ def test_stopped_process_inside(host: Host) -> None:
 
     def restarted() -> bool:
         now = host.check_output(f"docker inspect --format '{{{{.State.StartedAt}}}}' {API}")
-        return now != started and healthy(host, API)
+        return bool(now != started) and healthy(host, API)
 
     took = wait_until(restarted, 120, "the API restarted")
     print(f"\nAPI stopped by signal: healthy again after {took:.1f} s")

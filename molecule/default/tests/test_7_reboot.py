@@ -3,7 +3,7 @@
 import subprocess
 
 import httpx
-from conftest import HOST, MONITOR, address, all_healthy, new_user, wait_until
+from converged import HOST, MONITOR, address, all_healthy, new_user, wait_until
 from testinfra.host import Host
 
 
