@@ -1,0 +1,1 @@
+"""Health: liveness, readiness, the summary and the registration canary."""

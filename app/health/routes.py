@@ -1,0 +1,63 @@
+"""HTTP routes of health, canary and metrics."""
+
+import hmac
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response, status
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.health.problems import NotReady, NotTheMonitor
+from app.health.schemas import CanaryResult, Status, Summary
+from app.kit.problems import responses
+from app.services import InServices
+
+health = APIRouter(prefix="/health", tags=["health"])
+internal = APIRouter(include_in_schema=False)
+
+
+@health.get(
+    "",
+    summary="Summary",
+    operation_id="health",
+    responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Summary, "description": "Unavailable"}},
+)
+async def summary(services: InServices, response: Response) -> Summary:
+    """State of the API and of what it depends on. `degraded` (without Redis) is still 200."""
+    found = await services.health.summary()
+    if found.status == "unavailable":
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return found
+
+
+@health.get("/live", summary="Liveness", operation_id="live")
+async def live() -> Status:
+    """The event loop turns."""
+    return Status()
+
+
+@health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady))
+async def ready(services: InServices) -> Status:
+    """This replica can do its work: the answer went through a worker thread and the database's file."""
+    await services.health.ready()
+    return Status()
+
+
+@internal.post("/internal/canary")
+async def canary(
+    services: InServices,
+    token: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+) -> CanaryResult:
+    """Rehearse a registration, for the monitor."""
+    expected = services.settings.canary_token.get_secret_value().encode()
+    if token is None or not hmac.compare_digest(token.credentials.encode(), expected):
+        raise NotTheMonitor
+    started = time.perf_counter()
+    await services.accounts.rehearse_registration()
+    return CanaryResult(duration_ms=round((time.perf_counter() - started) * 1000, 1))
+
+
+@internal.get("/metrics")
+async def metrics(services: InServices) -> Response:
+    """Everything countable, for Prometheus."""
+    return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,35 @@
+"""What the health routes answer."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+CheckStatus = Literal["ok", "unavailable"]
+
+
+class Status(BaseModel):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Checks(BaseModel):
+    """What the API depends on."""
+
+    database: CheckStatus
+    redis: CheckStatus
+
+
+class Summary(BaseModel):
+    """Degraded: everything works, but something is missing. Unavailable: nothing does."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    version: str = Field(examples=["1.0.0"])
+    checks: Checks
+
+
+class CanaryResult(BaseModel):
+    """A registration went all the way and was rolled back."""
+
+    status: Literal["ok"] = "ok"
+    duration_ms: float

@@ -1,0 +1,1 @@
+"""Machinery that every feature shares: database, cache, hashing, limits, logs."""

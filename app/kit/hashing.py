@@ -1,0 +1,70 @@
+"""Password hashing with argon2id, one computation per core and a bounded queue before it."""
+
+import warnings
+
+from app.kit.problems import Overloaded
+from app.kit.workers import WorkerPool
+from app.settings import HASH_MEMORY, Settings
+
+with warnings.catch_warnings():
+    # passlib 1.7.4 looks for the standard library's crypt, and for argon2's version, the way one did in 2020.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from passlib.context import CryptContext
+    from passlib.hash import argon2
+
+    argon2.set_backend("argon2_cffi")
+
+MINIMUM_LENGTH = 8
+MAXIMUM_LENGTH = 128
+"""Characters; a cap, so that nobody can make the server hash megabytes."""
+
+NICENESS = 10
+
+# OWASP Password Storage Cheat Sheet: argon2id with 19 MiB of memory, 2 iterations, 1 degree of parallelism.
+CONTEXT = CryptContext(
+    schemes=["argon2"],
+    argon2__type="ID",
+    argon2__memory_cost=HASH_MEMORY // 1024,  # KiB
+    argon2__time_cost=2,
+    argon2__parallelism=1,
+)
+
+
+class PasswordHasher:
+    """Hashes and verifies passwords in threads that yield the processor to the event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Half of the time of a request: the other half is for the database.
+        self._timeout = settings.request_timeout / 2
+        self.pool = WorkerPool(
+            "hash", threads=settings.hash_threads, queue=settings.hash_queue, nice=NICENESS
+        )
+        CONTEXT.dummy_verify()  # the first one also computes the hash that all later ones are compared to
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
+        try:
+            return str(await self.pool.run(lambda: CONTEXT.hash(password), timeout=self._timeout))
+        except TimeoutError as error:
+            raise Overloaded from error
+
+    async def verify(self, password: str, hashed: str | None) -> bool:
+        """Compare a password with a hash; without one (unknown user) take as long and return False.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
+        try:
+            if hashed is None:
+                return bool(await self.pool.run(CONTEXT.dummy_verify, timeout=self._timeout))
+            return bool(await self.pool.run(lambda: CONTEXT.verify(password, hashed), timeout=self._timeout))
+        except TimeoutError as error:
+            raise Overloaded from error
+
+    def close(self) -> None:
+        """Take no more passwords."""
+        self.pool.close()

@@ -1,0 +1,166 @@
+"""The command line: run, check, status, pause, resume."""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cleaning_service_monitor import config as configuration
+from cleaning_service_monitor.config import Config, ConfigError
+from cleaning_service_monitor.docker import Engine
+from cleaning_service_monitor.ladder import Health
+from cleaning_service_monitor.monitor import AlreadyRunningError, Monitor
+from cleaning_service_monitor.probes import Prober
+from cleaning_service_monitor.state import MAX_PAUSE, Maintenance, RunLock, StateFile
+
+OK, SICK, TROUBLE, NOT_RUNNING = 0, 1, 2, 3
+_NOT_RUNNING_LINE = "The monitor does not run. Start it: systemctl start cleaning-service-monitor.service"
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 all is well; 1 something is sick; 2 the command cannot be carried out; 3 the monitor does not run.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        config = configuration.load(options.config)
+        return int(options.command(config, options))
+    except (ConfigError, AlreadyRunningError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        hint = "; run this as root" if isinstance(error, PermissionError) else ""
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}{hint}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cleaning-service-monitor", description="Heals the booking API's stack."
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"default: {configuration.DEFAULT_PATH}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="watch and heal until stopped (what the service does)")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check", help="look at everything now and cure nothing")
+    check.add_argument("--once", action="store_true", required=True, help="one full check, then end")
+    check.set_defaults(command=_check)
+    status = commands.add_parser("status", help="what the running monitor knows")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(command=_status)
+    pause = commands.add_parser("pause", help="cure nothing for some time, during maintenance")
+    pause.add_argument(
+        "seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h"
+    )
+    pause.add_argument("--reason", metavar="TEXT", default="not given", help="shown in the log and by status")
+    pause.set_defaults(command=_pause)
+    resume = commands.add_parser("resume", help="end a pause before its time")
+    resume.set_defaults(command=_resume)
+    return parser
+
+
+def _run(config: Config, _options: argparse.Namespace) -> int:
+    Monitor(config).run()
+    return OK
+
+
+def _check(config: Config, _options: argparse.Namespace) -> int:
+    verdicts = Prober(config, Engine(config.docker_socket)).look(full=True)
+    for verdict in verdicts:
+        _say(f"{verdict.component:<12} {verdict.health.value:<9} {verdict.cause}".rstrip())
+    return OK if all(verdict.health is Health.OK for verdict in verdicts) else SICK
+
+
+def _status(config: Config, options: argparse.Namespace) -> int:
+    report = _report(config)
+    if options.json:
+        _say(json.dumps(report, indent=2))
+    else:
+        for line in _as_lines(report):
+            _say(line)
+    if not report["running"]:
+        return NOT_RUNNING
+    return OK if report["healthy"] else SICK
+
+
+def _report(config: Config) -> dict[str, Any]:
+    """Collect what is known. `running` needs fresh news too: a frozen monitor still holds its lock."""
+    try:
+        state = StateFile(config.state_dir).load()
+        components, updated = dict(state.get("components", {})), float(state.get("updated", 0))
+        healthy = bool(components) and all(
+            entry["health"] == Health.OK.value for entry in components.values()
+        )
+    except (ValueError, TypeError, KeyError):
+        components, updated, healthy = {}, 0.0, False
+    # One interval is due, one may pass while a cure is at work; the rest is for the longest cure.
+    fresh = time.time() - updated < 2 * config.check_interval + 300
+    pause = Maintenance(config.state_dir).current()
+    return {
+        "running": fresh and _held(config.state_dir),
+        "healthy": healthy,
+        "updated": updated,
+        "paused": {"until": pause.until, "reason": pause.reason} if pause else None,
+        "components": components,
+    }
+
+
+def _held(directory: Path) -> bool:
+    lock = RunLock(directory)
+    try:
+        return not lock.acquire()
+    except FileNotFoundError:
+        return False  # it has never run here
+    finally:
+        lock.release()
+
+
+def _as_lines(report: dict[str, Any]) -> list[str]:
+    lines = [] if report["running"] else [_NOT_RUNNING_LINE]
+    if pause := report["paused"]:
+        lines.append(f"Paused until {_local(pause['until'])}: {pause['reason']}")
+    for name, entry in report["components"].items():
+        person = "a person is needed; " if entry["person_needed"] else ""
+        since = f" (since {_local(entry['unwell_since'])})" if entry["unwell_since"] else ""
+        lines.append(f"{name:<12} {entry['health']:<9} {person}{entry['cause']}{since}".rstrip())
+    if report["updated"]:
+        lines.append(f"As of {_local(report['updated'])}.")
+    return lines
+
+
+def _pause(config: Config, options: argparse.Namespace) -> int:
+    pause = Maintenance(config.state_dir).begin(options.seconds, options.reason)
+    _say(f"Paused until {_local(pause.until)}. End it earlier with: cleaning-service-monitor resume")
+    return OK
+
+
+def _resume(config: Config, _options: argparse.Namespace) -> int:
+    ended = Maintenance(config.state_dir).end()
+    _say("Resumed." if ended else "There was no pause.")
+    return OK
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+)([smh])", text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= MAX_PAUSE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h, of at most 24h")
+    return seconds
+
+
+def _local(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"cleaning-service-monitor: {sentence}\n")
+    return TROUBLE

@@ -1,0 +1,305 @@
+"""What to do next: pure decisions, no input or output, the clock passed in.
+
+Per component: a finding is confirmed by looking again, then cured by the smallest step. Each step that does
+not help leads to the next: restart of the component, full restart of the stack, restart of Docker. After the
+last, or when the hour's budget is spent, a person is asked for, and the smallest step is retried slowly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+DOCKER = "docker"  # the engine's own name among the components
+HOUR = 3600.0
+_BACKOFF_CEILING = 300.0  # seconds
+
+
+class Health(str, Enum):
+    """What one look found out about a component.
+
+    OK and DEGRADED need no cure. DEGRADED: it works, but something about it is for a person to put right.
+    STARTING: not there yet, for a good reason. REFUSING: it answers, and says that it cannot serve now, which
+    overload and a draining release do too. SICK: it runs and does not answer. DOWN: it does not run. MISSING:
+    there is no such container; somebody removed it, perhaps to create it anew.
+    """
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    STARTING = "starting"
+    REFUSING = "refusing"
+    SICK = "sick"
+    DOWN = "down"
+    MISSING = "missing"
+
+    @property
+    def well(self) -> bool:
+        """Whether no cure is called for."""
+        return self in (Health.OK, Health.DEGRADED)
+
+
+# Looks in a row that confirm a finding. A DOWN component is looked at again after one second, the others
+# after the probe interval. REFUSING and MISSING wait longer: load passes, and `down` may end in `up`.
+_CONFIRM = {Health.REFUSING: 6, Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 4}
+_CONFIRM_DOCKER = 3  # its restart touches everything
+
+
+class Action(str, Enum):
+    """The steps, smallest first."""
+
+    RESTART = "restart"
+    FULL_RESTART = "full-restart"
+    RESTART_DOCKER = "restart-docker"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How patient and how persistent the ladder is.
+
+    Attributes:
+        attempts_before_full_restart: restarts of one component that must fail before the stack is restarted.
+        restarts_per_hour: budget of restarts per component in any 3600 s.
+        full_restarts_per_hour: budget of full restarts in any 3600 s.
+        docker_restarts_per_hour: budget of restarts of Docker in any 3600 s.
+        start_grace: seconds a component may take to start, after a cure or on its own.
+        stable_time: seconds without a fault after which earlier attempts are forgotten.
+        backoff: seconds from the first attempt to the second; doubled for each further one.
+        slow_retry: seconds between retries while a person is needed.
+    """
+
+    attempts_before_full_restart: int = 3
+    restarts_per_hour: int = 12
+    full_restarts_per_hour: int = 2
+    docker_restarts_per_hour: int = 3
+    start_grace: float = 45.0
+    stable_time: float = 120.0
+    backoff: float = 5.0
+    slow_retry: float = 600.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of one look at one component."""
+
+    component: str
+    health: Health
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A component's health became another one; `seconds` is how long the incident lasted, when it is over."""
+
+    component: str
+    before: Health
+    after: Health
+    cause: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Cure:
+    """One step to take now.
+
+    Attributes:
+        component: whose fault it is for.
+        action: the step.
+        rung: its place on the component's ladder, from 0; the ladder's length for a slow retry.
+        rungs: the ladder's length.
+        cause: the finding.
+    """
+
+    component: str
+    action: Action
+    rung: int
+    rungs: int
+    cause: str
+
+    @property
+    def attempt(self) -> str:
+        """The attempt's number, for a person."""
+        return f"{self.rung + 1} of {self.rungs}" if self.rung < self.rungs else "slow retry"
+
+
+@dataclass
+class Track:
+    """One component's standing. Only what a restart of the monitor must not forget is persisted."""
+
+    health: Health = Health.OK
+    cause: str = ""
+    looks: int = 0  # in a row with this health
+    well_since: float | None = None
+    unwell_since: float | None = None
+    patience_from: float = 0.0  # when the patience with the present unwell state began
+    settling_until: float = 0.0  # after a cure: the component is starting
+    attempts: int = 0  # rungs climbed; persisted
+    last_cure: float | None = None  # persisted
+    person_needed: bool = False  # persisted
+
+
+@dataclass
+class Ladder:
+    """The decisions for all components. Times are seconds of one clock that never goes back."""
+
+    names: Sequence[str]
+    policy: Policy
+    tracks: dict[str, Track] = field(init=False)
+    in_progress: Cure | None = field(init=False, default=None)
+    # When cures ended, by component for restarts and by action for the two that touch everything.
+    spent: dict[str, list[float]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tracks = {name: Track() for name in (DOCKER, *self.names)}
+
+    def observe(self, now: float, verdicts: Iterable[Verdict]) -> list[Change]:
+        """Take in one look. A component without a verdict (Docker is silent) keeps its standing."""
+        changes = [self._observe(now, verdict) for verdict in verdicts]
+        return [change for change in changes if change]
+
+    def _observe(self, now: float, verdict: Verdict) -> Change | None:
+        track = self.tracks[verdict.component]
+        before, seconds = track.health, None
+        track.looks = track.looks + 1 if verdict.health is before else 1
+        track.health, track.cause = verdict.health, verdict.cause
+        if verdict.health.well:
+            if track.unwell_since is not None:
+                seconds, track.unwell_since = now - track.unwell_since, None
+            if track.well_since is None:
+                track.well_since = now
+            if now - track.well_since >= self.policy.stable_time:
+                track.attempts, track.person_needed = 0, False
+        else:
+            track.well_since = None
+            if track.unwell_since is None:
+                track.unwell_since = track.patience_from = now
+        if verdict.health is before:
+            return None
+        return Change(verdict.component, before, verdict.health, verdict.cause, seconds)
+
+    def decide(self, now: float) -> Cure | None:
+        """Say which cure to begin now, the smallest one first; it must be reported by `finished`."""
+        if self.in_progress:
+            return None
+        # Without Docker nothing else can be cured.
+        names = (DOCKER,) if not self.tracks[DOCKER].health.well else self.names
+        due = [cure for name in names if (cure := self._due(name, now))]
+        self.in_progress = min(due, key=lambda cure: list(Action).index(cure.action), default=None)
+        return self.in_progress
+
+    def finished(self, now: float) -> None:
+        """Take in that the cure in progress has ended, well or not: the next looks tell whether it helped."""
+        cure = self.in_progress
+        if cure is None:
+            raise RuntimeError("no cure is in progress")
+        self.in_progress = None
+        self.spent.setdefault(_account(cure.action, cure.component), []).append(now)
+        everything = cure.action is not Action.RESTART
+        for name in self.tracks if everything else (cure.component,):
+            track, rungs = self.tracks[name], self.rungs(name)
+            track.looks, track.settling_until = 0, now + self.policy.start_grace
+            if name == cure.component:
+                track.attempts = min(cure.rung + 1, cure.rungs)
+            elif not track.health.well and rungs[track.attempts : track.attempts + 1] == (cure.action,):
+                track.attempts += 1  # it was the next step of this one too
+            else:
+                continue
+            track.last_cure = now
+
+    def reconsider(self, now: float) -> None:
+        """Confirm everything anew, as after a maintenance in which the findings were meant."""
+        for track in self.tracks.values():
+            track.looks, track.patience_from = 0, now
+
+    def rungs(self, name: str) -> tuple[Action, ...]:
+        """The steps for a component, in order."""
+        if name == DOCKER:
+            return (Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart
+        restarts = (Action.RESTART,) * self.policy.attempts_before_full_restart
+        return (*restarts, Action.FULL_RESTART, Action.RESTART_DOCKER)
+
+    def confirmed(self, name: str, now: float) -> bool:
+        """Whether a component's fault is certain enough to be cured."""
+        track = self.tracks[name]
+        if track.health.well:
+            return False
+        needed = _CONFIRM_DOCKER if name == DOCKER else _CONFIRM.get(track.health)
+        counted = needed is not None and track.looks >= needed
+        if track.health is Health.DOWN:
+            return counted
+        if now < track.settling_until:
+            return False
+        return counted or (track.looks > 0 and now - track.patience_from >= self.policy.start_grace)
+
+    def _due(self, name: str, now: float) -> Cure | None:
+        track = self.tracks[name]
+        if not self.confirmed(name, now):
+            return None
+        rungs = self.rungs(name)
+        affordable = (
+            rung for rung in range(track.attempts, len(rungs)) if self._affordable(rungs[rung], name, now)
+        )
+        rung = next(affordable, len(rungs))
+        if rung == len(rungs):
+            track.person_needed = True
+            action, wait = rungs[0], self.policy.slow_retry
+        else:
+            action = rungs[rung]
+            wait = min(self.policy.backoff * 2 ** max(track.attempts - 1, 0), _BACKOFF_CEILING)
+        if track.last_cure is not None and now < track.last_cure + wait:
+            return None
+        if not self._affordable(action, name, now):
+            return None
+        return Cure(name, action, rung, len(rungs), track.cause)
+
+    def _affordable(self, action: Action, name: str, now: float) -> bool:
+        budget = {
+            Action.RESTART: self.policy.restarts_per_hour,
+            Action.FULL_RESTART: self.policy.full_restarts_per_hour,
+            Action.RESTART_DOCKER: self.policy.docker_restarts_per_hour,
+        }[action]
+        account = _account(action, name)
+        self.spent[account] = [moment for moment in self.spent.get(account, []) if now - moment < HOUR]
+        return len(self.spent[account]) < budget
+
+    def dump(self) -> dict[str, object]:
+        """Return what must survive a restart of the monitor, ready for JSON."""
+        return {
+            "spent": self.spent,
+            "tracks": {
+                name: {
+                    "attempts": track.attempts,
+                    "last_cure": track.last_cure,
+                    "person_needed": track.person_needed,
+                }
+                for name, track in self.tracks.items()
+            },
+        }
+
+    def restore(self, now: float, saved: object) -> None:
+        """Take up what `dump` returned. Moments that lie in the future (the clock was put back) count as now.
+
+        Raises:
+            ValueError: it is not what `dump` returns; nothing was taken up.
+        """
+        try:
+            spent, tracks = saved["spent"], saved["tracks"]  # type: ignore[index]
+            accounts = {
+                str(account): [min(float(moment), now) for moment in moments]
+                for account, moments in spent.items()
+            }
+            standings = {
+                name: Track(
+                    attempts=int(track["attempts"]),
+                    last_cure=None if track["last_cure"] is None else min(float(track["last_cure"]), now),
+                    person_needed=bool(track["person_needed"]),
+                )
+                for name, track in tracks.items()
+                if name in self.tracks
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError("the saved state is not readable") from error
+        self.spent = accounts
+        self.tracks |= standings
+
+
+def _account(action: Action, name: str) -> str:
+    return f"{action.value}:{name}" if action is Action.RESTART else action.value
