@@ -10,9 +10,7 @@ from app.kit.migrations import MigrationError, ensure
 from app.main import create_app
 from app.settings import Settings, load_settings_or_exit
 
-KEEP_ALIVE = (
-    75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
-)
+KEEP_ALIVE = 75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
 DRAIN_TIMEOUT = 20  # seconds for requests in progress after SIGTERM
 
 

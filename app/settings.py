@@ -49,9 +49,7 @@ def _lower(value: object) -> object:
 
 
 def _seconds(default: float, low: float = 0.1, high: float = 600) -> float:
-    number: float = Field(
-        default, ge=low, le=high, description=f"a number of seconds from {low:g} to {high:g}"
-    )
+    number: float = Field(default, ge=low, le=high, description=f"a number of seconds from {low:g} to {high:g}")
     return number
 
 
@@ -74,9 +72,7 @@ class Settings(BaseSettings):
         "sqlite:///./cleaning_service_stable.db",
         description="sqlite:///./NAME.db, or sqlite:////absolute/path.db",
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "redis://redis:6379", description="redis://HOST:PORT"
-    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://redis:6379", description="redis://HOST:PORT")
     redis_password: SecretStr | None = Field(None, description="the password, or nothing")
     email_verification_required: Annotated[bool, AfterValidator(_no_mail_sender)] = Field(
         default=False, description="false"

@@ -12,9 +12,7 @@ TIMEOUT = 2.5  # seconds; Docker gives up at 3
 def main() -> int:
     """Return 0 when the API says it is ready, 1 for any other answer or none."""
     try:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", int(os.environ.get("PORT") or 8000), timeout=TIMEOUT
-        )
+        connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("PORT") or 8000), timeout=TIMEOUT)
         connection.request("GET", "/health/ready")
         return 0 if connection.getresponse().status == http.client.OK else 1
     except (OSError, ValueError, http.client.HTTPException):

@@ -102,9 +102,7 @@ class Database:
         seconds = within or self._timeout
         deadline = time.monotonic() + seconds
         try:
-            return await pool.run(
-                lambda: _unit(engine, work, deadline, commit=commit), timeout=seconds + GRACE
-            )
+            return await pool.run(lambda: _unit(engine, work, deadline, commit=commit), timeout=seconds + GRACE)
         except TimeoutError as error:
             log.warning("database_timeout", seconds=seconds)
             raise DatabaseUnavailable from error

@@ -36,9 +36,7 @@ class PasswordHasher:
     def __init__(self, settings: Settings) -> None:
         # Half of the time of a request: the other half is for the database.
         self._timeout = settings.request_timeout / 2
-        self.pool = WorkerPool(
-            "hash", threads=settings.hash_threads, queue=settings.hash_queue, nice=NICENESS
-        )
+        self.pool = WorkerPool("hash", threads=settings.hash_threads, queue=settings.hash_queue, nice=NICENESS)
         CONTEXT.dummy_verify()  # the first one also computes the hash that all later ones are compared to
 
     async def hash(self, password: str) -> str:

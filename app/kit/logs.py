@@ -96,9 +96,7 @@ class _Listener(QueueListener):
 
 def handler() -> DroppingQueueHandler | None:
     """The handler in use, whose `dropped` counts lost records."""
-    return next(
-        (each for each in logging.getLogger().handlers if isinstance(each, DroppingQueueHandler)), None
-    )
+    return next((each for each in logging.getLogger().handlers if isinstance(each, DroppingQueueHandler)), None)
 
 
 @contextlib.contextmanager
@@ -119,9 +117,7 @@ def running(settings: Settings) -> Iterator[None]:
     outputs: list[logging.Handler] = [StreamHandler(sys.stdout)]
     if settings.log_file is not None:
         outputs.append(
-            FileHandler(
-                settings.log_file, maxBytes=FILE_BYTES, backupCount=FILE_BACKUPS, delay=True, encoding="utf-8"
-            )
+            FileHandler(settings.log_file, maxBytes=FILE_BYTES, backupCount=FILE_BACKUPS, delay=True, encoding="utf-8")
         )
     listener = _Listener(records, *outputs)
     root = logging.getLogger()

@@ -51,9 +51,7 @@ class Metrics:
 
     def watch_breaker(self, breaker: Breaker) -> None:
         """Report whether Redis is in use."""
-        usable = Gauge(
-            "redis_available", "0 while the circuit breaker keeps calls away", registry=self.registry
-        )
+        usable = Gauge("redis_available", "0 while the circuit breaker keeps calls away", registry=self.registry)
         usable.set_function(lambda: breaker.state is State.CLOSED)
 
     def watch_loop(self, watchdog: LoopWatchdog) -> None:

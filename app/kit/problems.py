@@ -20,9 +20,7 @@ class FieldError(BaseModel):
     location: str = Field(description="`body`, `query`, `path` or `header`", examples=["body"])
     field: str = Field(description="Name of the field, dots between levels", examples=["email"])
     code: str = Field(description="Stable, machine-readable reason", examples=["string_too_short"])
-    message: str = Field(
-        description="The reason for a person", examples=["String should have at least 8 characters"]
-    )
+    message: str = Field(description="The reason for a person", examples=["String should have at least 8 characters"])
 
 
 class ProblemDetails(BaseModel):
@@ -63,9 +61,7 @@ class Problem(HTTPException):
     def response(self) -> JSONResponse:
         """The answer to send."""
         return _respond(
-            ProblemDetails(
-                type=f"/problems/{self.slug}", title=self.title, status=self.status, detail=self.detail
-            ),
+            ProblemDetails(type=f"/problems/{self.slug}", title=self.title, status=self.status, detail=self.detail),
             self.headers,
         )
 
@@ -166,9 +162,7 @@ def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
 
 def _respond(details: ProblemDetails, headers: Mapping[str, str] | None = None) -> JSONResponse:
     details.request_id = structlog.contextvars.get_contextvars().get("request_id")
-    return JSONResponse(
-        details.model_dump(exclude_none=True), details.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    return JSONResponse(details.model_dump(exclude_none=True), details.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _on_http_exception(_: Request, error: HTTPException) -> JSONResponse:

@@ -26,9 +26,7 @@ class Limit:
 class RateLimiter:
     """Counts attempts per subject (an address, an account)."""
 
-    def __init__(
-        self, cache: Cache, *, clock: Callable[[], float] = time.time, local_keys: int = LOCAL_KEYS
-    ) -> None:
+    def __init__(self, cache: Cache, *, clock: Callable[[], float] = time.time, local_keys: int = LOCAL_KEYS) -> None:
         self._cache = cache
         self._clock = clock
         self._local_keys = local_keys

@@ -37,9 +37,7 @@ def require_version(version: tuple[int, ...] = dbapi2.sqlite_version_info) -> No
     """
     if version < MINIMUM_VERSION:
         needed, found = (".".join(map(str, numbers)) for numbers in (MINIMUM_VERSION, version))
-        raise SQLiteTooOldError(
-            f"SQLite {needed} or later is needed, this is {found}: install the pysqlite3 package"
-        )
+        raise SQLiteTooOldError(f"SQLite {needed} or later is needed, this is {found}: install the pysqlite3 package")
 
 
 def database_file(url: URL) -> Path:

@@ -61,8 +61,6 @@ class LoopWatchdog:
 
     def _end(self) -> None:
         signal.alarm(DUMP_TIMEOUT)
-        sys.stderr.write(
-            f"The event loop has stood still for {self._interval * CHECKS:g} seconds. All stacks:\n"
-        )
+        sys.stderr.write(f"The event loop has stood still for {self._interval * CHECKS:g} seconds. All stacks:\n")
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         os._exit(EXIT_CODE)

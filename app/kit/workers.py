@@ -39,9 +39,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._admitted = 0
         self._running: dict[int, float] = {}
-        self._executor = ThreadPoolExecutor(
-            threads, thread_name_prefix=name, initializer=_be_nice, initargs=(nice,)
-        )
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_be_nice, initargs=(nice,))
         everybody = threading.Barrier(threads)
         for started in [self._executor.submit(everybody.wait, START_TIMEOUT) for _ in range(threads)]:
             started.result()

@@ -46,7 +46,10 @@ def test_public_pages(world: httpx.Client, path: str) -> None:
 )
 def test_what_is_private_does_not_exist_for_the_world(host: Host, path: str) -> None:
     token = host.check_output(f"sed -n s/^CANARY_TOKEN=//p {DIRECTORY}/.env")
-    request = f"{{method}} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    request = (
+        f"{{method}} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
     for method in ("GET", "POST"):
         with socket.create_connection((address(), 80), timeout=10) as connection:
             connection.sendall(request.format(method=method).encode())

@@ -40,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cleaning-service-monitor", description="Heals the booking API's stack."
-    )
+    parser = argparse.ArgumentParser(prog="cleaning-service-monitor", description="Heals the booking API's stack.")
     parser.add_argument("--config", metavar="FILE", help=f"default: {configuration.DEFAULT_PATH}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="watch and heal until stopped (what the service does)")
@@ -54,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=_status)
     pause = commands.add_parser("pause", help="cure nothing for some time, during maintenance")
-    pause.add_argument(
-        "seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h"
-    )
+    pause.add_argument("seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h")
     pause.add_argument("--reason", metavar="TEXT", default="not given", help="shown in the log and by status")
     pause.set_defaults(command=_pause)
     resume = commands.add_parser("resume", help="end a pause before its time")
@@ -93,9 +89,7 @@ def _report(config: Config) -> dict[str, Any]:
     try:
         state = StateFile(config.state_dir).load()
         components, updated = dict(state.get("components", {})), float(state.get("updated", 0))
-        healthy = bool(components) and all(
-            entry["health"] == Health.OK.value for entry in components.values()
-        )
+        healthy = bool(components) and all(entry["health"] == Health.OK.value for entry in components.values())
     except (ValueError, TypeError, KeyError):
         components, updated, healthy = {}, 0.0, False
     # One interval is due, one may pass while a cure is at work; the rest is for the longest cure.

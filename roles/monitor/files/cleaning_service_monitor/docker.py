@@ -59,9 +59,7 @@ class Engine:
                 status = str(entry["Status"])
                 health = next((value for mark, value in _HEALTH.items() if status.endswith(mark)), "")
                 container = Container(str(entry["State"]), health, status)
-                found |= {
-                    name.lstrip("/"): container for name in entry["Names"] if name.lstrip("/") in wanted
-                }
+                found |= {name.lstrip("/"): container for name in entry["Names"] if name.lstrip("/") in wanted}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError("Docker's list of containers is not readable") from error
         return found
@@ -72,9 +70,7 @@ class Engine:
 
     def restart(self, name: str, *, stop_seconds: int) -> None:
         """Stop a container (SIGTERM, then SIGKILL after `stop_seconds`) and start it again."""
-        self._call(
-            "POST", f"/containers/{quote(name)}/restart?t={stop_seconds}", stop_seconds + ACTION_TIMEOUT
-        )
+        self._call("POST", f"/containers/{quote(name)}/restart?t={stop_seconds}", stop_seconds + ACTION_TIMEOUT)
 
     def unpause(self, name: str) -> None:
         """Let a paused container go on."""

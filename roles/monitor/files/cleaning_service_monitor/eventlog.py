@@ -33,18 +33,14 @@ class EventLog:
         """Write one event, such as `2026-01-31T12:00:00Z WARNING api sick cause="no answer within 3 s"`."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # JSON's quoting keeps a cause with line ends or quotes on its one line.
-        pairs = [
-            f"{key}={json.dumps(str(value))}" for key, value in details.items() if value not in (None, "")
-        ]
+        pairs = [f"{key}={json.dumps(str(value))}" for key, value in details.items() if value not in (None, "")]
         line = " ".join([moment, level.value, component, name, *pairs])
         _print(line)
         self._append(line)
 
     def _append(self, line: str) -> None:
         try:
-            descriptor = os.open(
-                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE
-            )
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
             try:
                 os.write(descriptor, f"{line}\n".encode())
             finally:
@@ -53,9 +49,7 @@ class EventLog:
         except OSError as error:
             if self._file_works:
                 self._file_works = False
-                self.event(
-                    Level.ERROR, "monitor", "log-file-failed", path=self._path, cause=error.strerror or error
-                )
+                self.event(Level.ERROR, "monitor", "log-file-failed", path=self._path, cause=error.strerror or error)
 
 
 def _print(line: str) -> None:

@@ -234,9 +234,7 @@ class Ladder:
         if not self.confirmed(name, now):
             return None
         rungs = self.rungs(name)
-        affordable = (
-            rung for rung in range(track.attempts, len(rungs)) if self._affordable(rungs[rung], name, now)
-        )
+        affordable = (rung for rung in range(track.attempts, len(rungs)) if self._affordable(rungs[rung], name, now))
         rung = next(affordable, len(rungs))
         if rung == len(rungs):
             track.person_needed = True
@@ -283,8 +281,7 @@ class Ladder:
         try:
             spent, tracks = saved["spent"], saved["tracks"]  # type: ignore[index]
             accounts = {
-                str(account): [min(float(moment), now) for moment in moments]
-                for account, moments in spent.items()
+                str(account): [min(float(moment), now) for moment in moments] for account, moments in spent.items()
             }
             standings = {
                 name: Track(

@@ -129,9 +129,7 @@ class Monitor:
             self._log.event(Level.INFO, change.component, "ok", was=change.before.value, seconds=duration)
         else:
             level = Level.INFO if change.after is Health.STARTING else Level.WARNING
-            self._log.event(
-                level, change.component, change.after.value, was=change.before.value, cause=change.cause
-            )
+            self._log.event(level, change.component, change.after.value, was=change.before.value, cause=change.cause)
 
     def _summarize(self, verdicts: Sequence[Verdict]) -> None:
         summary = " ".join(f"{verdict.component}={verdict.health.value}" for verdict in verdicts)

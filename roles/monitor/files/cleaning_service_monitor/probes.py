@@ -137,9 +137,7 @@ def _all_at_once(probes: dict[str, Callable[[], Verdict]], bound: float) -> dict
         verdicts[name] = probe()
 
     # Daemon threads: one that is stuck can neither hold up the end of the process nor the next look.
-    threads = {
-        name: threading.Thread(target=run, args=(name, probe), daemon=True) for name, probe in probes.items()
-    }
+    threads = {name: threading.Thread(target=run, args=(name, probe), daemon=True) for name, probe in probes.items()}
     for thread in threads.values():
         thread.start()
     deadline = time.monotonic() + bound

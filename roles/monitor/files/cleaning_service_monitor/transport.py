@@ -106,9 +106,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._target.address)
 
 
-def request(
-    target: Target, method: str, path: str, *, timeout: float, headers: dict[str, str] | None = None
-) -> Answer:
+def request(target: Target, method: str, path: str, *, timeout: float, headers: dict[str, str] | None = None) -> Answer:
     """Send one request on a new connection and read the whole answer.
 
     Args:
