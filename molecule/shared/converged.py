@@ -89,3 +89,8 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=600,
         check=False,
     )
+
+
+def freeze(host: Host, container: str) -> None:
+    """Stop all processes of a container with SIGSTOP: it goes on running for Docker, and answers nobody."""
+    host.check_output(f"kill -STOP $(docker top {container} -eo pid | tail -n +2)")

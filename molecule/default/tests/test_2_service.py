@@ -23,9 +23,10 @@ def test_the_user_is_in_the_sqlite_file(host: Host, world: httpx.Client) -> None
     assert world.post("/api/v1/auth/register", json=user).status_code == 201
     # Only the application's own SQLite opens the live database.
     script = (
-        "import sys, pysqlite3.dbapi2 as s; print(*s.connect('cleaning_service_stable.db').iterdump(), sep=chr(10))"
+        "import sys, pysqlite3.dbapi2 as s; c = s.connect('cleaning_service_stable.db'); "
+        "print(*c.execute('SELECT count(*) FROM user_account WHERE email = ?', sys.argv[1:]).fetchone())"
     )
-    assert user["email"] in host.check_output(f'docker exec {API} /srv/venv/bin/python -c "{script}"')
+    assert host.check_output(f'docker exec {API} /srv/venv/bin/python -c "{script}" {user["email"]}') == "1"
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/docs", "/openapi.json"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from converged import REDIS, address, healthy, new_user, wait_until
+from converged import REDIS, address, freeze, healthy, new_user, wait_until
 from testinfra.host import Host
 
 REQUEST_TIMEOUT = 30
@@ -50,10 +50,8 @@ def redis_state(request: pytest.FixtureRequest, host: Host) -> Iterator[str]:
     if request.param == "stopped":
         host.check_output(f"docker stop {REDIS}")
     if request.param == "frozen":
-        host.check_output(f"docker kill --signal STOP {REDIS}")
-        host.check_output(f"kill -STOP $(docker top {REDIS} -eo pid,comm | awk '/redis-server/ {{print $1}}')")
+        freeze(host, REDIS)
     yield request.param
-    host.run(f"kill -CONT $(docker top {REDIS} -eo pid,comm | awk '/redis-server/ {{print $1}}')")
     host.check_output(f"docker restart --time 1 {REDIS}")
     wait_until(lambda: healthy(host, REDIS), 30, "Redis healthy again")
     host.check_output("cleaning-service-monitor resume")

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from converged import API, API_2, MONITOR, MONITOR_LOG, PROXY, REDIS, healthy, new_user, wait_until
+from converged import API, API_2, MONITOR, MONITOR_LOG, PROXY, REDIS, freeze, healthy, new_user, wait_until
 from testinfra.host import Host
 
 
@@ -38,7 +38,7 @@ def test_frozen(host: Host, world: httpx.Client, container: str) -> None:
 
 def test_stopped_process_inside(host: Host) -> None:
     """All processes of the API stand still: Docker calls the container running, and it answers nobody."""
-    host.check_output(f"kill -STOP $(docker top {API} -eo pid | tail -n +2)")
+    freeze(host, API)
     started = host.check_output(f"docker inspect --format '{{{{.State.StartedAt}}}}' {API}")
 
     def restarted() -> bool:
