@@ -10,6 +10,7 @@ packages=()
 for program in "${!package_of[@]}"; do
     PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
 done
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 # An engine elsewhere (Docker Desktop, DOCKER_HOST) serves as well as one installed here.
 if docker info >/dev/null 2>&1; then
     mapfile -t packages < <(printf '%s\n' "${packages[@]}" | grep -v '^docker.io$' || true)
