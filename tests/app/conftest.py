@@ -1,0 +1,164 @@
+"""Real things for the tests: a SQLite file, a redis-server, and the API as its own process."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from pysqlite3 import dbapi2
+
+ROOT = Path(__file__).parents[2]
+CANARY_TOKEN = "canary-token-of-the-tests-0123456789"
+START_TIMEOUT = 30.0
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_user() -> dict[str, str]:
+    """Return the body of a registration nobody has sent yet."""
+    return {"email": f"u{secrets.token_hex(8)}@example.com", "password": "correct horse battery", "full_name": "Ann"}
+
+
+@dataclass
+class Redis:
+    """A redis-server of the tests' own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What REDIS_URL is set to."""
+        return f"redis://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Server:
+    """A running API."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    database: Path
+    log: Path
+
+    def rows(self) -> int:
+        """Return the number of accounts in the file."""
+        connection = dbapi2.connect(self.database)
+        try:
+            return int(connection.execute("SELECT count(*) FROM user_account").fetchone()[0])
+        finally:
+            connection.close()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the process at the end of the block, even a stopped one."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A fresh Redis."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    with (tmp_path / "redis.log").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    with ended(process):
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, (tmp_path / "redis.log").read_text()
+                time.sleep(0.05)
+        yield Redis(process, port)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, redis: Redis) -> dict[str, str]:
+    """The environment of an API that uses this test's own files and Redis."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/test.db",
+        "REDIS_URL": redis.url,
+        "SECRET_KEY": "secret-key-of-the-tests-0123456789ab",
+        "CANARY_TOKEN": CANARY_TOKEN,
+        "HOST": "127.0.0.1",
+    }
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, environment: dict[str, str]) -> Iterator[Serve]:
+    """Start `python -m app serve` with further settings, and wait until it is ready."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**settings: str) -> Server:
+        port = free_port()
+        log = tmp_path / f"server-{port}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve"],
+                env=environment | {"PORT": str(port)} | settings,
+                cwd=tmp_path,
+                stdout=out,
+                stderr=out,
+            )
+        started.append(process)
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
+                    return Server(process, url, tmp_path / "test.db", log)
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+
+    yield start
+    for process in started:
+        with ended(process):
+            pass
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """An API with the default settings."""
+    return serve()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A consumer of that API."""
+    with httpx.Client(base_url=server.url, timeout=40, trust_env=False) as client:
+        yield client
