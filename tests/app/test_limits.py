@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pysqlite3 import dbapi2
+
 from tests.app.conftest import CANARY_TOKEN, Serve, Server, new_user
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import httpx
 import pytest
+
 from tests.app.conftest import Redis, Serve, new_user
 
 REQUEST_TIMEOUT = 30

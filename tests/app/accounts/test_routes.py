@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+
 from tests.app.conftest import Server, new_user
 
 
@@ -80,7 +81,8 @@ def test_wrong_fields_are_named_and_the_password_is_not_echoed(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/api/v1/auth/login", 405), ("GET", "/docs/x", 404)]
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("DELETE", "/api/v1/auth/login", 405), ("GET", "/docs/x", 404)],
 )
 def test_other_errors_are_problems_too(client: httpx.Client, method: str, path: str, status: int) -> None:
     problem(client.request(method, path), status)

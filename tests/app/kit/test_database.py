@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 def database(tmp_path: Path) -> Iterator[Database]:
     """A database with one table, whose units of work may take half a second."""
     settings = Settings(
-        secret_key="s" * 32,  # type: ignore[arg-type]
-        canary_token="c" * 32,  # type: ignore[arg-type]
+        secret_key="s" * 32,
+        canary_token="c" * 32,
         database_url=f"sqlite:///{tmp_path}/kit.db",
         database_timeout=0.5,
         database_readers=2,
@@ -39,6 +40,12 @@ def run(session: Session, statement: str) -> list[object]:
     """Execute plain SQL and return the rows, if any."""
     result = session.connection().execute(text(statement))
     return list(result.scalars()) if result.returns_rows else []
+
+
+def insert(session: Session, name: str) -> list[object]:
+    """Insert one row."""
+    session.connection().execute(text("INSERT INTO thing VALUES (:name)"), {"name": name})
+    return []
 
 
 def test_an_endless_query_is_interrupted_and_its_thread_is_free_again(database: Database) -> None:
@@ -80,8 +87,7 @@ def test_an_error_rolls_everything_back(database: Database) -> None:
 def test_many_writers_and_readers_at_once_all_end(database: Database) -> None:
     async def scene() -> None:
         for number in range(100):
-            statement = f"INSERT INTO thing VALUES ('{number}')"  # noqa: S608  # a number
-            tasks.append(asyncio.create_task(database.write(lambda session, s=statement: run(session, s))))
+            tasks.append(asyncio.create_task(database.write(partial(insert, name=str(number)))))
             tasks.append(asyncio.create_task(database.read(lambda session: run(session, "SELECT count(*) FROM thing"))))
         await asyncio.gather(*tasks)
 

@@ -17,7 +17,7 @@ from app.kit import sqlite
 from app.kit.migrations import DIRECTORY, MigrationError, newest_revision, revision
 from app.migrations.upgrade import migrate
 
-BROKEN = '''
+BROKEN = """
 from alembic import op
 
 revision = "9999"
@@ -27,7 +27,7 @@ down_revision = "{previous}"
 def upgrade() -> None:
     op.execute("CREATE TABLE half_done (x)")
     op.execute("INSERT INTO no_such_table VALUES (1)")
-'''
+"""
 
 
 def test_models_equal_migrations(tmp_path: Path) -> None:

@@ -20,7 +20,12 @@ asyncio.run(main())
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(body=body)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", SCRIPT.format(body=body)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 

@@ -1,0 +1,188 @@
+"""One look: real containers, real HTTP, and services that misbehave on demand."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cleaning_service_monitor import config
+from cleaning_service_monitor.docker import Container, Engine
+from cleaning_service_monitor.ladder import DOCKER, Health, Verdict
+from cleaning_service_monitor.probes import Prober, _all_at_once, _judge_container
+
+from tests.monitor.helpers import SOCKET, TOKEN, Service, component, docker, raw_server, write_config
+
+REDIS = config.Component("redis", "redis", "redis", "montest-redis", None)
+API = config.Component("api", "api", "api", "montest-api", config._target("http://127.0.0.1:8001", "url"))
+
+
+@pytest.mark.parametrize(
+    ("container", "health"),
+    [
+        (None, Health.MISSING),
+        (Container("created", "", "Created"), Health.STARTING),
+        (Container("restarting", "", "Restarting (1) 2 seconds ago"), Health.STARTING),
+        (Container("exited", "", "Exited (137) 2 seconds ago"), Health.DOWN),
+        (Container("dead", "", "Dead"), Health.DOWN),
+        (Container("paused", "", "Up 2 hours (Paused)"), Health.DOWN),
+        (Container("running", "starting", "Up 2 seconds (health: starting)"), Health.STARTING),
+        (Container("running", "unhealthy", "Up 2 hours (unhealthy)"), Health.SICK),
+        (Container("running", "healthy", "Up 2 hours (healthy)"), Health.OK),
+        (Container("running", "", "Up 2 hours"), Health.OK),
+    ],
+)
+def test_what_docker_says_of_redis(container: Container | None, health: Health) -> None:
+    verdict = _judge_container(REDIS, container)
+    assert verdict.health is health
+    assert verdict.health.well or (container.status if container else "montest-redis") in verdict.cause
+
+
+def test_a_health_check_that_fails_under_load_does_not_condemn_what_answers() -> None:
+    assert _judge_container(API, Container("running", "unhealthy", "Up 2 hours (unhealthy)")).health is Health.OK
+
+
+class Stack:
+    """Containers for an API replica and for the proxy; what they answer comes from services of this process."""
+
+    def __init__(self, directory: Path, api: Service, proxy: Service, containers: tuple[str, str]) -> None:
+        self.proxy = proxy
+        components = [
+            component("api", "api", containers[0], api.port),
+            component("proxy", "proxy", containers[1], proxy.port),
+        ]
+        self.prober = Prober(config.load(str(write_config(directory, components))), Engine(SOCKET))
+
+    def look(self, *, full: bool = False) -> dict[str, Verdict]:
+        """Look, and return the verdicts by component."""
+        return {verdict.component: verdict for verdict in self.prober.look(full=full)}
+
+
+@pytest.fixture
+def proxy() -> Iterator[Service]:
+    """A second service beside the API's."""
+    server = Service()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def containers(idle_container: Callable[..., str]) -> tuple[str, str]:
+    """One container for each of both, for all tests that only look at them."""
+    return idle_container("api"), idle_container("proxy")
+
+
+@pytest.fixture
+def stack(tmp_path: Path, service: Service, proxy: Service, containers: tuple[str, str]) -> Stack:
+    """A stack of which all is well."""
+    return Stack(tmp_path, service, proxy, containers)
+
+
+@pytest.mark.docker
+def test_all_is_well(stack: Stack, service: Service) -> None:
+    assert {name: verdict.health for name, verdict in stack.look(full=True).items()} == {
+        DOCKER: Health.OK,
+        "api": Health.OK,
+        "proxy": Health.OK,
+    }
+    assert service.requests == [("GET", "/health/ready", ""), ("POST", "/internal/canary", f"Bearer {TOKEN}")]
+
+
+@pytest.mark.docker
+def test_a_quick_look_registers_nobody(stack: Stack, service: Service) -> None:
+    stack.look()
+    assert [path for _, path, _ in service.requests] == ["/health/ready"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("status", "health"), [(200, Health.OK), (503, Health.REFUSING), (500, Health.SICK), (404, Health.SICK)]
+)
+def test_the_answer_to_readiness(stack: Stack, service: Service, status: int, health: Health) -> None:
+    service.status["/health/ready"] = status
+    assert stack.look()["api"].health is health
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("status", "health"), [(503, Health.REFUSING), (500, Health.SICK), (401, Health.DEGRADED), (404, Health.DEGRADED)]
+)
+def test_the_answer_to_the_canary(stack: Stack, service: Service, status: int, health: Health) -> None:
+    service.status["/internal/canary"] = status
+    verdict = stack.look(full=True)["api"]
+    assert verdict.health is health
+    assert str(status) in verdict.cause
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("path", ["/health/ready", "/internal/canary"])
+def test_a_hang_is_found_in_time(stack: Stack, service: Service, path: str) -> None:
+    service.delay[path] = 30
+    begun = time.monotonic()
+    verdict = stack.look(full=True)["api"]
+    assert time.monotonic() - begun < 2
+    assert verdict.health is Health.SICK
+    assert "no answer within 0.5 s" in verdict.cause
+
+
+@pytest.mark.docker
+def test_a_paused_container_is_not_asked(
+    tmp_path: Path, service: Service, proxy: Service, container: Callable[..., str], containers: tuple[str, str]
+) -> None:
+    paused = container("api")
+    docker("pause", paused)
+    stack = Stack(tmp_path, service, proxy, (paused, containers[1]))
+    assert stack.look(full=True)["api"].health is Health.DOWN
+    assert service.requests == []
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("status", [204, 308, 404])
+def test_a_proxy_that_answers_is_well(stack: Stack, status: int) -> None:
+    stack.proxy.status["/health/live"] = status
+    assert stack.look()["proxy"].health is Health.OK
+
+
+@pytest.mark.docker
+def test_a_proxy_without_a_well_replica_is_not_what_must_be_cured(stack: Stack, service: Service) -> None:
+    stack.proxy.status["/health/live"] = 502
+    assert stack.look()["proxy"].health is Health.REFUSING
+    service.status["/health/ready"] = 503
+    assert stack.look()["proxy"].health is Health.DEGRADED
+    stack.proxy.delay["/health/live"] = 30
+    assert stack.look()["proxy"].health is Health.SICK
+
+
+@pytest.mark.docker
+def test_a_starting_replica_is_well_as_soon_as_it_answers(
+    tmp_path: Path, service: Service, proxy: Service, container: Callable[..., str], containers: tuple[str, str]
+) -> None:
+    starting = container("api", "--health-cmd=exit 1", "--health-start-period=60s")
+    stack = Stack(tmp_path, service, proxy, (starting, containers[1]))
+    service.status["/health/ready"] = 500
+    assert stack.look()["api"].health is Health.STARTING
+    service.status["/health/ready"] = 200
+    assert stack.look()["api"].health is Health.OK
+
+
+def test_docker_that_answers_nonsense_is_the_only_verdict(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    settings = write_config(tmp_path, [component("redis", "redis", "montest-redis")], docker_socket=path)
+    prober = Prober(config.load(str(settings)), Engine(path))
+    with raw_server(path, lambda connection: connection.sendall(b"nonsense\r\n\r\n")):
+        (verdict,) = prober.look(full=True)
+    assert (verdict.component, verdict.health) == (DOCKER, Health.SICK)
+
+
+def test_a_probe_that_is_stuck_beyond_its_time_out_does_not_hold_up_the_look() -> None:
+    stuck = threading.Event()
+
+    def never() -> Verdict:
+        stuck.wait(20)
+        return Verdict("api", Health.OK)
+
+    begun = time.monotonic()
+    verdicts = _all_at_once({"api": never, "proxy": lambda: Verdict("proxy", Health.OK)}, 0.2)
+    stuck.set()
+    assert time.monotonic() - begun < 1
+    assert {name: verdict.health for name, verdict in verdicts.items()} == {"api": Health.SICK, "proxy": Health.OK}
