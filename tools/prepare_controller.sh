@@ -24,12 +24,20 @@ if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
     apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring >/dev/null
 fi
 
+forget_stale_pid() {
+    [ -f "$1" ] && [ "$(cat "/proc/$(cat "$1")/comm" 2>/dev/null)" != "$2" ] && rm -f "$1"
+    return 0
+}
+
 docker info >/dev/null 2>&1 && exit 0
 [ "$(id -u)" = 0 ] || { echo "Docker does not answer. Please start it, and let $(id -un) use it: sudo usermod -aG docker $(id -un)" >&2; exit 1; }
 echo "starting Docker"
 if [ -d /run/systemd/system ]; then
     systemctl start docker.service
 else
+    # An engine that was killed leaves the numbers of its processes behind; they may be somebody else's by now.
+    forget_stale_pid /var/run/docker.pid dockerd
+    forget_stale_pid /var/run/docker/containerd/containerd.pid containerd
     mkdir -p .cache
     setsid dockerd >.cache/dockerd.log 2>&1 </dev/null &
 fi
