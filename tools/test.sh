@@ -5,6 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 mkdir -p .cache/test
+export COLUMNS=${COLUMNS:-150}  # Molecule folds what it shows of Ansible
 passed=0 failed=0 failures=()
 
 step() {
