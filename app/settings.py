@@ -111,12 +111,12 @@ class Settings(BaseSettings):
 
     @property
     def hash_threads(self) -> int:
-        """Threads that hash passwords: HASH_WORKERS, or one per core within a third of the memory limit."""
+        """Threads that hash passwords: HASH_WORKERS, or one per core within a quarter of the memory limit."""
         if self.hash_workers:
             return self.hash_workers
         cores = len(os.sched_getaffinity(0))
         limit = _container_memory()
-        return cores if limit is None else max(1, min(cores, limit // 3 // HASH_MEMORY))
+        return cores if limit is None else max(1, min(cores, limit // 4 // HASH_MEMORY))
 
 
 def _container_memory() -> int | None:

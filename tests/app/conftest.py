@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 from pysqlite3 import dbapi2
+from sqlalchemy import make_url
+
+from app.migrations.upgrade import migrate
 
 ROOT = Path(__file__).parents[2]
 CANARY_TOKEN = "canary-token-of-the-tests-0123456789"
@@ -116,10 +120,19 @@ def environment(tmp_path: Path, redis: Redis) -> dict[str, str]:
 Serve = Callable[..., Server]
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of the newest schema, to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "test.db"
+    migrate(make_url(f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture
-def serve(tmp_path: Path, environment: dict[str, str]) -> Iterator[Serve]:
+def serve(tmp_path: Path, environment: dict[str, str], migrated: Path) -> Iterator[Serve]:
     """Start `python -m app serve` with further settings, and wait until it is ready."""
     started: list[subprocess.Popen[bytes]] = []
+    shutil.copy(migrated, tmp_path / "test.db")
 
     def start(**settings: str) -> Server:
         port = free_port()

@@ -1,0 +1,81 @@
+"""Readiness cannot lie: it sees stuck readers and a stuck writer."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+from sqlmodel import Session
+
+from app.health.problems import NotReady
+from app.health.service import Health
+from app.kit.cache import Cache
+from app.kit.database import Database
+from app.kit.problems import Problem
+from app.migrations.upgrade import migrate
+from app.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two readers, and short time-outs; no Redis."""
+    url = f"sqlite:///{tmp_path}/health.db"
+    migrate(make_url(url))
+    return Settings(
+        secret_key="s" * 32,
+        canary_token="c" * 32,
+        database_url=url,
+        database_timeout=0.2,
+        database_readers=2,
+        redis_url="redis://127.0.0.1:1",
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """An open database."""
+    database = Database(settings)
+    yield database
+    database.close()
+
+
+async def stuck(work: Callable[[Session], object], run: Callable[..., object]) -> None:
+    with pytest.raises(Problem):
+        await run(work)  # type: ignore[misc]
+
+
+def test_all_is_well_but_for_redis(settings: Settings, database: Database) -> None:
+    health = Health(database, Cache(settings))
+    summary = asyncio.run(health.summary())
+    assert (summary.status, summary.checks.database, summary.checks.redis) == ("degraded", "ok", "unavailable")
+
+
+@pytest.mark.parametrize("who", ["readers", "writer"])
+def test_threads_that_do_not_come_back_are_seen(settings: Settings, database: Database, who: str) -> None:
+    gate = threading.Event()
+    run, number = (database.read, 2) if who == "readers" else (database.write, 1)
+    health = Health(database, Cache(settings))
+
+    def hang(_: Session) -> None:
+        gate.wait(20)  # neither a query nor a lock: nothing that could be interrupted
+
+    async def scene() -> None:
+        await health.ready()
+        await asyncio.gather(*(stuck(hang, run) for _ in range(number)))
+        await asyncio.sleep(0.7)
+        started = time.monotonic()
+        with pytest.raises(NotReady):
+            await health.ready()
+        assert time.monotonic() - started < 3
+        assert (await health.summary()).status == "unavailable"
+        gate.set()
+        await asyncio.sleep(0.2)
+        await health.ready()
+
+    try:
+        asyncio.run(scene())
+    finally:
+        gate.set()

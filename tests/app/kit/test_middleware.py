@@ -1,0 +1,80 @@
+"""Limits around a request, each before a small application of its own."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.kit.middleware import CatchAll, ConcurrencyLimit, Deadline, RequestId, SecurityHeaders
+
+
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=app)
+    return httpx.AsyncClient(transport=transport, base_url="http://api")
+
+
+async def answer(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
+async def slow(scope: Scope, _receive: Receive, send: Send) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(10)
+    await answer(send)
+
+
+async def broken(scope: Scope, _receive: Receive, send: Send) -> None:
+    if scope["path"] == "/half":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise LookupError("an inner detail")
+
+
+def test_a_request_past_its_deadline_is_answered_504() -> None:
+    async def scene() -> httpx.Response:
+        async with client_of(Deadline(slow, seconds=0.1)) as client:
+            assert (await client.get("/fast")).status_code == 200
+            return await client.get("/slow")
+
+    late = asyncio.run(scene())
+    assert (late.status_code, late.json()["type"]) == (504, "/problems/deadline-exceeded")
+
+
+def test_what_exceeds_the_limit_is_shed_but_health_passes() -> None:
+    limited = ConcurrencyLimit(slow, limit=1)
+
+    async def scene() -> list[int]:
+        async with client_of(limited) as client:
+            first = asyncio.create_task(client.get("/slow"))
+            while not limited.active:  # noqa: ASYNC110  # there is nothing to wait on but the request itself
+                await asyncio.sleep(0.01)
+            shed, health = await client.get("/fast"), await client.get("/health/ready")
+            assert int(shed.headers["Retry-After"]) >= 1
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            again = await client.get("/fast")
+            return [shed.status_code, health.status_code, again.status_code]
+
+    assert asyncio.run(scene()) == [503, 200, 200]
+
+
+def test_an_unexpected_error_is_a_500_that_tells_nothing() -> None:
+    async def scene() -> httpx.Response:
+        async with client_of(RequestId(SecurityHeaders(CatchAll(broken)))) as client:
+            return await client.get("/whole", headers={"X-Request-ID": "quote-me-1"})
+
+    failed = asyncio.run(scene())
+    assert (failed.status_code, failed.json()["type"]) == (500, "/problems/internal-error")
+    assert failed.json()["request_id"] == failed.headers["X-Request-ID"] == "quote-me-1"
+    assert failed.headers["Cache-Control"] == "no-store"
+    assert "inner detail" not in failed.text
+
+
+def test_half_an_answer_is_never_completed_with_a_second_one() -> None:
+    async def scene() -> None:
+        async with client_of(CatchAll(broken)) as client:
+            await client.get("/half")
+
+    with pytest.raises(LookupError):
+        asyncio.run(scene())

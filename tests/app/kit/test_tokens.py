@@ -1,0 +1,46 @@
+"""Access tokens: only ours, only fresh ones."""
+
+import time
+
+import jwt
+import pytest
+
+from app.kit import tokens
+from app.kit.tokens import InvalidToken, Tokens
+from app.settings import Settings
+
+KEY = "s" * 32
+
+
+@pytest.fixture
+def ours() -> Tokens:
+    """What the API uses."""
+    return Tokens(Settings(secret_key=KEY, canary_token="c" * 32))
+
+
+def claims(**changes: object) -> dict[str, object]:
+    now = int(time.time())
+    return {"iss": tokens.ISSUER, "sub": "ann", "iat": now, "exp": now + 60} | changes
+
+
+def test_it_names_its_bearer(ours: Tokens) -> None:
+    assert ours.subject(ours.issue("ann")) == "ann"
+    assert ours.subject(jwt.encode(claims(), KEY, "HS256")) == "ann"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        jwt.encode(claims(exp=int(time.time()) - 60), KEY, "HS256"),
+        jwt.encode(claims(iat=int(time.time()) + 3600), KEY, "HS256"),
+        jwt.encode(claims(iss="somebody else"), KEY, "HS256"),
+        jwt.encode({name: value for name, value in claims().items() if name != "exp"}, KEY, "HS256"),
+        jwt.encode(claims(), "another key of more than 32 characters", "HS256"),
+        jwt.encode(claims(), "", "none"),
+        "",
+    ],
+    ids=["expired", "from the future", "issuer", "no expiry", "key", "unsigned", "empty"],
+)
+def test_anything_else_is_refused(ours: Tokens, token: str) -> None:
+    with pytest.raises(InvalidToken):
+        ours.subject(token)

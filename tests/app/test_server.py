@@ -1,0 +1,114 @@
+"""The process: start, end, and what it survives."""
+
+import concurrent.futures
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from pysqlite3 import dbapi2
+
+from tests.app.conftest import Serve, new_user
+
+REGISTER = "/api/v1/auth/register"
+
+
+def healthcheck(environment: dict[str, str], port: int) -> int:
+    command = [sys.executable, "-m", "app", "healthcheck"]
+    return subprocess.run(command, env=environment | {"PORT": str(port)}, timeout=10, check=False).returncode
+
+
+def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, environment: dict[str, str]) -> None:
+    server = serve(HASH_WORKERS="1")
+    port = int(server.url.rpartition(":")[2])
+    assert healthcheck(environment, port) == 0
+
+    def register() -> int:
+        return httpx.post(server.url + REGISTER, json=new_user(), timeout=40, trust_env=False).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        running = [pool.submit(register) for _ in range(10)]
+        concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        server.process.send_signal(signal.SIGTERM)
+        assert {request.result() for request in running} == {201}
+    assert server.process.wait(20) == 0
+    assert "Finished server process" in server.log.read_text()
+    assert healthcheck(environment, port) == 1
+
+
+def test_a_server_that_was_suspended_goes_on(serve: Serve) -> None:
+    server = serve(LOOP_WATCHDOG_SECONDS="1")
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)
+    server.process.send_signal(signal.SIGCONT)
+    time.sleep(1)
+    assert httpx.get(f"{server.url}/health/ready", trust_env=False).status_code == 200
+
+
+def test_a_body_that_never_comes_ends_with_504(serve: Serve) -> None:
+    server = serve(REQUEST_TIMEOUT="1")
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as connection:
+        head = f"POST {REGISTER} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 504 ")
+
+
+def test_an_empty_database_is_migrated_first(serve: Serve, tmp_path: Path) -> None:
+    server = serve(DATABASE_URL=f"sqlite:///{tmp_path}/fresh.db")
+    assert httpx.post(server.url + REGISTER, json=new_user(), trust_env=False).status_code == 201
+
+
+def test_a_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path) -> None:
+    connection = dbapi2.connect(tmp_path / "test.db", isolation_level=None)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    server = serve()
+    assert httpx.post(server.url + REGISTER, json=new_user(), trust_env=False).status_code == 201
+    assert "database_newer_than_code" in server.log.read_text()
+
+
+def test_a_database_that_cannot_be_opened_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "app", "serve"],
+        env=environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("Not starting, the database could not be migrated: unable to open database file")
+
+
+def test_an_account_that_is_switched_off_is_out_at_once(serve: Serve) -> None:
+    server = serve()
+    user = new_user()
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        assert client.post(REGISTER, json=user).status_code == 201
+        credentials = {"email": user["email"], "password": user["password"]}
+        token = client.post("/api/v1/auth/login", json=credentials).json()["access_token"]
+        connection = dbapi2.connect(server.database, isolation_level=None)
+        connection.execute("UPDATE user_account SET is_active = 0")
+        connection.close()
+        me = client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+        assert me.json()["type"] == "/problems/invalid-token"
+        again = client.post("/api/v1/auth/login", json=credentials)
+        assert (again.status_code, again.json()["type"]) == (401, "/problems/invalid-credentials")
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["serve", "now"]])
+def test_a_wrong_command_shows_the_right_ones(environment: dict[str, str], arguments: list[str]) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert run.returncode == 64
+    assert "serve | migrate | healthcheck | openapi" in run.stderr
