@@ -44,11 +44,12 @@ unit() {
     step "tests of app and monitor" pytest --junitxml=.cache/test/unit.xml
 }
 
-molecule_scenario() {
-    # A run that fails or is interrupted must not leave its hosts behind.
-    trap 'molecule destroy --scenario-name "$1" >/dev/null 2>&1' RETURN
-    molecule test --scenario-name "$1"
-}
+# In a process of its own, whose end, however it comes, removes the scenario's hosts.
+molecule_scenario() (
+    scenario=$1
+    trap 'molecule destroy --scenario-name "$scenario" >/dev/null 2>&1' EXIT
+    molecule test --scenario-name "$scenario"
+)
 
 run_molecule() {
     for scenario in molecule/*/molecule.yml; do
