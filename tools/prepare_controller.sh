@@ -22,6 +22,8 @@ if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring >/dev/null
+    # Debian 13 keeps the client in a package of its own; earlier releases have no such package.
+    command -v docker >/dev/null || apt-get install -y -qq --no-install-recommends docker-cli >/dev/null
 fi
 
 forget_stale_pid() {

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pysqlite3 import dbapi2
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -107,3 +108,20 @@ def test_durability_settings(database: Database) -> None:
 def test_an_old_sqlite_is_refused() -> None:
     with pytest.raises(sqlite.SQLiteTooOldError, match=r"3\.51\.3"):
         sqlite.require_version((3, 46, 1))
+
+
+def test_a_write_that_reads_first_cannot_be_overtaken(database: Database, tmp_path: Path) -> None:
+    """A deferred transaction would fail here with SQLITE_BUSY_SNAPSHOT, however long the busy time-out."""
+    stranger = dbapi2.connect(tmp_path / "kit.db", isolation_level=None, timeout=0, check_same_thread=False)
+
+    def read_then_write(session: Session) -> None:
+        run(session, "SELECT count(*) FROM thing")
+        with pytest.raises(dbapi2.OperationalError, match="locked"):
+            stranger.execute("INSERT INTO thing VALUES ('overtaken')")
+        run(session, "INSERT INTO thing VALUES ('mine')")
+
+    try:
+        asyncio.run(database.write(read_then_write))
+    finally:
+        stranger.close()
+    assert asyncio.run(database.read(lambda session: run(session, "SELECT name FROM thing"))) == ["mine"]
