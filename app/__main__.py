@@ -1,4 +1,4 @@
-"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi`.
+"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi|create-admin|seed`.
 
 Only the module of the chosen command is loaded: Docker runs `healthcheck` every few seconds, and it must not
 pay for the whole API.
@@ -12,16 +12,22 @@ COMMANDS = {
     "migrate": "app.migrations.upgrade",
     "healthcheck": "app.health.probe",
     "openapi": "app.openapi",
+    "create-admin": "app.accounts.create_admin",
+    "seed": "app.seed",
 }
+WITH_ARGUMENTS = frozenset({"create-admin"})
+"""Their `main` gets what follows the command."""
 EX_USAGE = 64  # sysexits.h
 
 
 def main(arguments: list[str]) -> int:
     """Run the command's `main()` and return the exit code of the process."""
-    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+    command, rest = arguments[:1], arguments[1:]
+    if not command or command[0] not in COMMANDS or (rest and command[0] not in WITH_ARGUMENTS):
         sys.stderr.write(f"usage: python -m app {' | '.join(COMMANDS)}\n")
         return EX_USAGE
-    return int(import_module(COMMANDS[arguments[0]]).main())
+    run = import_module(COMMANDS[command[0]]).main
+    return int(run(rest) if command[0] in WITH_ARGUMENTS else run())
 
 
 if __name__ == "__main__":

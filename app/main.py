@@ -5,35 +5,71 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.accounts import routes as accounts
+from app.bookings import routes as bookings
+from app.catalog import routes as catalog
 from app.health import routes as health
-from app.kit import docs, middleware, problems
+from app.kit import docs, problems
 from app.kit.metrics import Metrics
+from app.kit.middleware import Entrance, Limits
+from app.kit.routing import Crossroads
+from app.kit.throttle import Throttles
+from app.office import routes as office
+from app.reviews import routes as reviews
 from app.services import Services
 from app.settings import Settings
+from app.staff import routes as staff
 
 DESCRIPTION = """Booking backend of a cleaning company.
 
 Every error is a problem document (`application/problem+json`, RFC 9457) with a stable `type`. When the
 service is busy it says so at once: `503` with `Retry-After`. Quote `X-Request-ID` when asking for help."""
+EXPOSED = [
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-ID",
+]
+"""Headers of answers that pages of CORS_ORIGINS may read."""
+PREFLIGHT_SECONDS = 3600  # for which a browser need not ask again
 TAGS = [
     {"name": "auth", "description": "Registration and login"},
-    {"name": "users", "description": "The signed-in user"},
+    {"name": "users", "description": "The signed-in user, and accounts for administrators"},
+    {"name": "catalog", "description": "Services, extras, quotes"},
+    {"name": "staff", "description": "Cleaners, working hours, days off, free slots"},
+    {"name": "bookings", "description": "From the request to the end"},
+    {"name": "reviews", "description": "Of completed bookings"},
+    {"name": "office", "description": "Lists, schedule and figures for managers"},
     {"name": "health", "description": "For monitors and load balancers"},
 ]
+ROUTERS = (
+    *accounts.routers,
+    catalog.router,
+    staff.router,
+    bookings.router,
+    reviews.router,
+    office.router,
+    health.health,
+    health.internal,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application."""
     metrics = Metrics()
+    throttles = Throttles.of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = Services(settings, metrics)
+        services = Services(settings, metrics, throttles)
         app.state.services = services
-        services.watchdog.start()
+        services.start()
         try:
             yield
         finally:
@@ -48,18 +84,27 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=[  # the first is the outermost
-            Middleware(middleware.RequestId),
-            Middleware(middleware.Observe, metrics=metrics),
-            Middleware(middleware.SecurityHeaders),
-            Middleware(middleware.CatchAll),
-            Middleware(middleware.ConcurrencyLimit, limit=settings.max_concurrent_requests),
-            Middleware(middleware.Deadline, seconds=settings.request_timeout),
-            Middleware(middleware.BodyLimit, limit=settings.max_body_bytes),
-        ],
+        middleware=_middleware(settings, metrics, throttles),
     )
     problems.install(app)
     docs.install(app)
-    for router in (accounts.auth, accounts.users, health.health, health.internal):
-        app.include_router(router)
+    app.router.routes.insert(0, Crossroads(ROUTERS))
     return app
+
+
+def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> list[Middleware]:
+    """What is around the routes; the first is the outermost."""
+    entrance = Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)
+    if not settings.cors_origins:
+        return [entrance]
+    # Around everything, so that pages of these origins can read refusals too.
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins.split(),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key"],
+        expose_headers=EXPOSED,
+        allow_credentials=False,
+        max_age=PREFLIGHT_SECONDS,
+    )
+    return [cors, entrance]

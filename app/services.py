@@ -4,36 +4,70 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.accounts import housekeeping
 from app.accounts.service import Accounts
+from app.bookings.service import Bookings, Features
+from app.catalog.service import Catalog
 from app.health.service import Health
+from app.kit import idempotency, outbox
+from app.kit.background import Background
 from app.kit.cache import Cache
 from app.kit.database import Database
 from app.kit.hashing import PasswordHasher
+from app.kit.mail import SmtpChannel
 from app.kit.metrics import Metrics
+from app.kit.outbox import Outbox
 from app.kit.ratelimit import RateLimiter
+from app.kit.throttle import Exchange, Throttles
 from app.kit.tokens import Tokens
 from app.kit.watchdog import LoopWatchdog
+from app.notifications.service import Notifications
+from app.office.service import Features as Offices
+from app.office.service import Office
+from app.reviews.service import Reviews
 from app.settings import Settings
+from app.staff.service import Staff
+
+HOUSEKEEPING = 600.0  # seconds between rounds
 
 
 class Services:
     """Made when the application starts, closed when it ends."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, throttles: Throttles) -> None:
         self.settings = settings
         self.metrics = metrics
         self.database = Database(settings)
         self.hasher = PasswordHasher(settings)
         self.cache = Cache(settings)
+        self.throttles = throttles
+        self.exchange = Exchange(self.cache, throttles)
         self.tokens = Tokens(settings)
         self.watchdog = LoopWatchdog(settings.loop_watchdog_seconds)
+        self.mail = SmtpChannel(settings) if settings.smtp_host else None
+        self.outbox = Outbox(self.database, {"email": self.mail} if self.mail else {})
+        self.notifications = Notifications(self.outbox, settings.public_url)
         self.accounts = Accounts(
             settings,
             database=self.database,
             hasher=self.hasher,
             limiter=RateLimiter(self.cache),
             tokens=self.tokens,
+            notifications=self.notifications,
         )
+        self.housekeeping = Background("housekeeping", self._keep_house, every=HOUSEKEEPING)
+        self.catalog = Catalog(settings, self.database, self.cache)
+        self.staff = Staff(settings, self.database, self.accounts)
+        self.bookings = Bookings(
+            settings, self.database, Features(self.accounts, self.catalog, self.staff, self.notifications)
+        )
+        self.reviews = Reviews(self.database, accounts=self.accounts, staff=self.staff, bookings=self.bookings)
+        self.office = Office(settings, self.database, Offices(self.accounts, self.staff, self.bookings, self.outbox))
+        self.accounts.on_role_change(self.staff.role_changed)
+        self.accounts.on_erase(self.staff.erase)
+        self.accounts.on_erase(self.reviews.erase)
+        self.accounts.on_export("staff", self.staff.export)
+        self.accounts.on_export("reviews", self.reviews.export)
         self.health = Health(self.database, self.cache)
         for name, pool in (
             ("hash", self.hasher.pool),
@@ -41,16 +75,37 @@ class Services:
             ("write", self.database.writers),
         ):
             metrics.watch_pool(name, pool)
+        if self.mail:
+            metrics.watch_pool("mail", self.mail.pool)
         metrics.watch_breaker(self.cache.breaker)
         metrics.watch_loop(self.watchdog)
         metrics.watch_logs()
 
+    def start(self) -> None:
+        """Begin what runs beside the requests."""
+        self.watchdog.start()
+        self.outbox.start()
+        self.housekeeping.start()
+        self.exchange.background.start()
+
     async def close(self) -> None:
         """Let go of everything."""
+        await self.exchange.background.stop()
+        await self.housekeeping.stop()
+        await self.outbox.stop()
+        await self.catalog.close()
         self.watchdog.stop()
+        if self.mail:
+            self.mail.close()
         self.hasher.close()
         self.database.close()
         await self.cache.close()
+
+    async def _keep_house(self) -> bool:
+        """Delete a little of what is too old to keep; returns whether there is more."""
+        prunes = (housekeeping.prune, outbox.prune, idempotency.prune)
+        deleted = [await self.database.write(prune) for prune in prunes]
+        return max(deleted) > 0
 
 
 async def services(request: Request) -> Services:

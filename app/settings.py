@@ -1,12 +1,15 @@
 """Settings of the API, read from the environment; the variable's name is the field's name in capitals."""
 
 import os
+import re
 import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -38,9 +41,43 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _no_mail_sender(value: object) -> object:
+def _verification(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  # pydantic calls it
+    if value and not info.data.get("smtp_host"):
+        raise ValueError("without SMTP_HOST nobody could ever confirm an address")
+    return value
+
+
+def _password(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    if info.data.get("smtp_username") and value is None:
+        raise ValueError("is missing, and SMTP_USERNAME is set")
+    return value
+
+
+def _sender(value: str, info: ValidationInfo) -> str:
     if value:
-        raise ValueError("this version has no mail sender, so nobody could ever confirm an address")
+        if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", value):
+            raise ValueError("is not an e-mail address")
+        return value
+    host = urlsplit(info.data.get("public_url", "")).hostname or ""
+    if host and not re.fullmatch(r"[0-9.]+|.*:.*", host):
+        return f"bookings@{host}"
+    if info.data.get("smtp_host"):
+        raise ValueError("e-mail needs a sender, and PUBLIC_URL names no host to take it from")
+    return ""
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("is not a time zone") from None
+    return value
+
+
+def _origins(value: str) -> str:
+    for origin in value.split():
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise ValueError(f"{origin} is not an origin")
     return value
 
 
@@ -74,9 +111,31 @@ class Settings(BaseSettings):
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://redis:6379", description="redis://HOST:PORT")
     redis_password: SecretStr | None = Field(None, description="the password, or nothing")
-    email_verification_required: Annotated[bool, AfterValidator(_no_mail_sender)] = Field(
-        default=False, description="false"
+
+    public_url: str = Field(
+        "", pattern=r"^(https?://[^\s]+[^/\s])?$", description="the address that links in e-mails begin with"
     )
+    smtp_host: str = Field("", description="the name of the mail server, or nothing for no e-mail")
+    smtp_port: int = _count(587, 1, 65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
+    smtp_username: str = Field("", description="the user name, or nothing")
+    smtp_password: Annotated[SecretStr | None, AfterValidator(_password)] = Field(
+        None, description="the password, or nothing for both"
+    )
+    mail_from: Annotated[str, AfterValidator(_sender)] = Field("", description="an address like bookings@example.com")
+    email_verification_required: Annotated[bool, AfterValidator(_verification)] = Field(
+        default=False, description="false, or set SMTP_HOST too"
+    )
+
+    business_timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        "UTC", description="a name like Europe/Berlin"
+    )
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="three capital letters (ISO 4217)")
+    booking_assignment: Literal["automatic", "manual"] = Field("automatic", description="automatic or manual")
+    booking_notice_hours: int = _count(2, 0, 720)
+    booking_horizon_days: int = _count(90, 1, 730)
+    cancellation_free_hours: int = _count(24, 0, 720)
+    cancellation_fee_percent: int = _count(50, 0, 100)
 
     request_timeout: float = _seconds(30)
     database_timeout: float = _seconds(10)
@@ -101,8 +160,19 @@ class Settings(BaseSettings):
     database_readers: int = _count(4, 1, 64)
 
     access_token_minutes: int = _count(15, 1, 1440)
+    refresh_token_days: int = _count(30, 1, 365)
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "", description="origins like https://example.com, separated by spaces"
+    )
+    requests_per_minute_per_address: int = _count(3000, 1, 10_000_000)
+    requests_per_minute_per_account: int = _count(600, 1, 10_000_000)
     registrations_per_minute: int = _count(1000, 1, 1_000_000)
     login_failures_per_quarter_hour: int = _count(10, 1, 1_000_000)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """BUSINESS_TIMEZONE."""
+        return ZoneInfo(self.business_timezone)
 
     @cached_property
     def parsed_database_url(self) -> URL:

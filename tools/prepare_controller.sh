@@ -5,6 +5,7 @@ set -euo pipefail
 
 declare -A package_of=(
     [rsync]=rsync [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [redis-server]=redis-server [dockerd]=docker.io
+    [jq]=jq [pg_ctlcluster]=postgresql
 )
 packages=()
 for program in "${!package_of[@]}"; do
@@ -20,6 +21,9 @@ if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
     [ "$(id -u)" = 0 ] || { echo "Please run once: sudo apt-get install --no-install-recommends ${packages[*]}" >&2; exit 1; }
     echo "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
+    # The tests make their own PostgreSQL servers: none has to run all the time.
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/cleaning-service.conf
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring >/dev/null
     # Debian 13 keeps the client in a package of its own; earlier releases have no such package.

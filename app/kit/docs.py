@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from app.kit.problems import ProblemDetails
+from app.kit.routing import flat
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -64,7 +65,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             description=app.description,
             tags=app.openapi_tags,
-            routes=app.routes,
+            routes=flat(app.routes),
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -56,13 +56,28 @@ class PasswordHasher:
         Raises:
             Overloaded: too many are waiting.
         """
+        matches, _ = await self.verify_and_update(password, hashed)
+        return matches
+
+    async def verify_and_update(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        """Like `verify`; also returns a new hash to store when the old one was made with weaker parameters.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
         try:
-            if hashed is None:
-                return bool(await self.pool.run(CONTEXT.dummy_verify, timeout=self._timeout))
-            return bool(await self.pool.run(lambda: CONTEXT.verify(password, hashed), timeout=self._timeout))
+            return await self.pool.run(lambda: _verify_and_update(password, hashed), timeout=self._timeout)
         except TimeoutError as error:
             raise Overloaded from error
 
     def close(self) -> None:
         """Take no more passwords."""
         self.pool.close()
+
+
+def _verify_and_update(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    """In the thread; what is no hash at all (an erased account's) takes as long as one that does not match."""
+    if hashed is None or not CONTEXT.identify(hashed):
+        return bool(CONTEXT.dummy_verify()), None
+    matches, better = CONTEXT.verify_and_update(password, hashed)
+    return bool(matches), better

@@ -8,9 +8,12 @@ import contextlib
 import logging
 import queue
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
-from typing import TextIO
+from typing import Literal, NamedTuple, TextIO
 
 import structlog
 from typing_extensions import override
@@ -20,6 +23,9 @@ from app.settings import Settings
 QUEUE = 10_000  # records
 FILE_BYTES = 10 * 1024 * 1024
 FILE_BACKUPS = 5
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
+BATCH = 500  # records written together
+PAUSE = 0.05  # seconds between two batches
 CLOSE_TIMEOUT = 2.0  # seconds for the last records to be written
 
 SHARED_PROCESSORS: list[structlog.types.Processor] = [
@@ -33,7 +39,7 @@ SHARED_PROCESSORS: list[structlog.types.Processor] = [
 class DroppingQueueHandler(QueueHandler):
     """Formats records where they are made, then queues them; a full queue drops."""
 
-    def __init__(self, records: "queue.Queue[logging.LogRecord | None]") -> None:
+    def __init__(self, records: "Queue") -> None:
         super().__init__(records)
         self.dropped = 0
         """Records lost since the start."""
@@ -41,6 +47,10 @@ class DroppingQueueHandler(QueueHandler):
     @override
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue the record, or drop it; never wait."""
+        self.put(record)
+
+    def put(self, record: "Queued") -> None:
+        """Queue what is to become a line, or drop it; never wait."""
         try:
             self.queue.put_nowait(record)
         except queue.Full:
@@ -75,12 +85,56 @@ class FileHandler(_Forgiving, RotatingFileHandler):
         return self.baseFilename
 
 
-class _Listener(QueueListener):
-    """Stops in bounded time, whatever the queue and the handlers are doing."""
+class RequestLine(NamedTuple):
+    """An answered request, to be written as a line of JSON like all others."""
 
-    def __init__(self, records: "queue.Queue[logging.LogRecord | None]", *handlers: logging.Handler) -> None:
+    at: float
+    """Unix time of the end."""
+    level: Literal["debug", "info"]
+    request_id: str
+    client: str | None
+    method: str
+    path: str
+    status: int
+    seconds: float
+
+    def text(self) -> str:
+        """The line; put together by hand because there is one for each request."""
+        moment = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+        client = "null" if self.client is None else quoted(self.client)
+        return (
+            f'{{"event": "request", "request_id": {quoted(self.request_id)}, "client": {client}, '
+            f'"method": {quoted(self.method)}, "path": {quoted(self.path)}, "status": {self.status}, '
+            f'"duration_ms": {self.seconds * 1000:.1f}, "level": "{self.level}", "timestamp": "{moment}Z"}}'
+        )
+
+
+Queued = logging.LogRecord | RequestLine
+Queue = queue.Queue[Queued | None]
+
+
+class _Listener(QueueListener):
+    """Writes what is queued in batches; stops in bounded time, whatever the queue and the handlers are doing."""
+
+    def __init__(self, records: Queue, *handlers: logging.Handler) -> None:
         super().__init__(records, *handlers)
         self._records = records
+        self._ending = threading.Event()
+
+    def _monitor(self) -> None:
+        """In the thread. Between batches it sleeps: woken for each line it would hold up the event loop instead."""
+        ended = False
+        while not ended:
+            batch = [self._records.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < BATCH:
+                    batch.append(self._records.get_nowait())
+            ended = None in batch
+            lines = [each.text() if isinstance(each, RequestLine) else each.getMessage() for each in batch if each]
+            if lines:
+                self.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
+            if len(batch) < BATCH:
+                self._ending.wait(PAUSE)
 
     @override
     def stop(self) -> None:
@@ -88,21 +142,32 @@ class _Listener(QueueListener):
         thread = self._thread
         if thread is None:
             return
+        self._ending.set()
         with contextlib.suppress(queue.Full):
             self._records.put(None, timeout=CLOSE_TIMEOUT)
         thread.join(CLOSE_TIMEOUT)
         self._thread = None
 
 
+_entrance: DroppingQueueHandler | None = None
+
+
+def request(line: RequestLine) -> None:
+    """Log an answered request."""
+    if _entrance is not None and LEVELS[line.level] >= _entrance.level:
+        _entrance.put(line)
+
+
 def handler() -> DroppingQueueHandler | None:
     """The handler in use, whose `dropped` counts lost records."""
-    return next((each for each in logging.getLogger().handlers if isinstance(each, DroppingQueueHandler)), None)
+    return _entrance
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[None]:
     """Configure logging for the process; on leaving, write what is queued."""
-    records: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE)
+    global _entrance  # noqa: PLW0603  # logging is the process's by nature
+    records: Queue = queue.Queue(QUEUE)
     entrance = DroppingQueueHandler(records)
     entrance.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -129,8 +194,11 @@ def running(settings: Settings) -> Iterator[None]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    entrance.setLevel(root.level)
+    _entrance = entrance
     listener.start()
     try:
         yield
     finally:
+        _entrance = None
         listener.stop()

@@ -36,13 +36,20 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._jobs = Gauge("worker_jobs", "Jobs of a worker pool", ["pool", "state"], registry=self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the template, so that labels stay few."""
         method = method if method in METHODS else "other"
-        self._requests.labels(method, route, str(status)).inc()
-        self._duration.labels(method, route).observe(seconds)
+        # Looking up what belongs to the labels takes longer than counting.
+        known = self._known.get((method, route, status))
+        if known is None:
+            known = self._requests.labels(method, route, str(status)), self._duration.labels(method, route)
+            self._known[method, route, status] = known
+        requests, duration = known
+        requests.inc()
+        duration.observe(seconds)
 
     def watch_pool(self, name: str, pool: WorkerPool) -> None:
         """Report how much runs and waits in a worker pool."""

@@ -1,17 +1,24 @@
-"""What every request passes through, in pure ASGI: identity, observation, limits."""
+"""What every request passes through, in pure ASGI: identity, observation, limits.
+
+It is one class rather than a chain of them: each further wrapper around `send` and `receive` is paid for by every
+request, and together they would take longer than the framework itself.
+"""
 
 import asyncio
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.kit import logs, throttle
 from app.kit.metrics import Metrics
-from app.kit.problems import DeadlineExceeded, InternalError, Overloaded, PayloadTooLarge
+from app.kit.problems import DeadlineExceeded, InternalError, Overloaded, PayloadTooLarge, Problem, TooManyRequests
+from app.kit.throttle import Throttles
+from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -19,177 +26,166 @@ SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SERVER_ERROR = 500
 QUIET = ("/health", "/metrics")
 """Paths asked every few seconds by machines: logged at level debug, and never refused because of load."""
+THROTTLED = "/api/"
+"""Paths with limits of requests a minute begin with this."""
+HARDENING = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""Unless a route says otherwise: keeps browsers from doing anything clever with an API's answers."""
 
 
-class _Started:
-    """Wraps `send` and remembers the status of the answer, None before it has begun."""
+@dataclass(frozen=True)
+class Limits:
+    """Of every request."""
 
-    def __init__(self, send: Send) -> None:
+    concurrency: int
+    """Requests in progress."""
+    seconds: float
+    """For a request, its slow body included."""
+    body: int
+    """Bytes."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """As the operator has set them."""
+        return cls(settings.max_concurrent_requests, settings.request_timeout, settings.max_body_bytes)
+
+
+class _Exchange:
+    """One request and its answer: stands between the server and the application."""
+
+    __slots__ = ("_receive", "_received", "_scope", "_send", "limit", "offered_length", "request_id", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._scope = scope
+        self._receive = receive
         self._send = send
+        self._received = 0
+        self.limit = limit
         self.status: int | None = None
+        """Of the answer; None before it has begun."""
+        self.offered_length = b""
+        offered_id = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                offered_id = value
+            elif name == b"content-length":
+                self.offered_length = value
+        offered = offered_id.decode("latin-1")
+        self.request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
 
-    async def __call__(self, message: Message) -> None:
+    @property
+    def announced_too_much(self) -> bool:
+        """Whether the request says itself that its body is too large."""
+        return self.offered_length.isdigit() and int(self.offered_length) > self.limit
+
+    async def receive(self) -> Message:
+        """Pass on part of the body.
+
+        Raises:
+            PayloadTooLarge: the body has become too large.
+        """
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > self.limit:
+            raise PayloadTooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on part of the answer; its beginning gets the headers that all answers have."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            message["headers"] = self._complete(list(message.get("headers", ())))
         await self._send(message)
 
+    def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = {name for name, _ in headers}
+        headers += [each for each in HARDENING if each[0] not in present]
+        if b"cache-control" not in present:
+            # What has an ETag may be kept if asked about; everything else is somebody's data.
+            headers.append((b"cache-control", b"no-cache" if b"etag" in present else b"no-store"))
+        if standings := self._scope.get(throttle.STANDINGS):
+            headers += throttle.headers(standings)
+        headers.append((b"x-request-id", self.request_id.encode()))
+        return headers
 
-class _Middleware:
-    """Passes HTTP requests to `_http`, and everything else (start and end of the application) through."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+class Entrance:
+    """Gives each request an id, observes it, and keeps it within the limits.
+
+    The id is the proxy's if that is sane; it is sent back, and logs carry it. Each request is logged and counted
+    with its route, status and duration; without query, headers and body.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, throttles: Throttles) -> None:
+        self._app = app
+        self._limits = limits
+        self._metrics = metrics
+        self._throttles = throttles
+        self.active = 0
+        """Requests in progress that count for the limit of concurrency."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handle = self._http if scope["type"] == "http" else self.app
-        await handle(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
-
-
-class RequestId(_Middleware):
-    """Gives each request an id, or takes a sane one from the proxy, and sends it back; logs carry it."""
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self.app(scope, receive, send_with_id)
-
-
-class Observe(_Middleware):
-    """Logs and counts each request: route, status, duration; no query, no headers, no body."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        super().__init__(app)
-        self.metrics = metrics
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in."""
+        if scope["type"] != "http":  # start and end of the application
+            await self._app(scope, receive, send)
+            return
         started = time.perf_counter()
-        answer = _Started(send)
+        exchange = _Exchange(scope, receive, send, self._limits.body)
+        client = scope["client"][0] if scope.get("client") else None
+        # Not unbound at the end: each request is a task with a context of its own.
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id, client=client)
         try:
-            await self.app(scope, receive, answer)
+            await self._caught(scope, exchange)
         finally:
-            seconds = time.perf_counter() - started
-            status = answer.status or SERVER_ERROR
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.observe(scope["method"], route, status, seconds)
-            client = scope.get("client")
-            write = log.debug if scope["path"].startswith(QUIET) else log.info
-            write(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round(seconds * 1000, 1),
-                client=client[0] if client else None,
-            )
+            self._observe(scope, exchange, client, time.perf_counter() - started)
 
+    def _observe(self, scope: Scope, exchange: _Exchange, client: str | None, seconds: float) -> None:
+        method, path, status = scope["method"], scope["path"], exchange.status or SERVER_ERROR
+        self._metrics.observe(method, getattr(scope.get("route"), "path", "unmatched"), status, seconds)
+        level: Literal["debug", "info"] = "debug" if path.startswith(QUIET) else "info"
+        logs.request(logs.RequestLine(time.time(), level, exchange.request_id, client, method, path, status, seconds))
 
-class SecurityHeaders(_Middleware):
-    """Headers that keep browsers from doing anything clever with an API's answers."""
-
-    DEFAULTS = (
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "no-referrer"),
-    )
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self.DEFAULTS:
-                    headers.setdefault(name, value)
-                # Files have an ETag and may be kept if asked about; everything else is somebody's data.
-                headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
-class CatchAll(_Middleware):
-    """Turns an exception that nobody expected into a logged 500."""
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Started(send)
+    async def _caught(self, scope: Scope, exchange: _Exchange) -> None:
+        """Turn an exception that nobody expected into a logged 500."""
         try:
-            await self.app(scope, receive, answer)
+            await self._admitted(scope, exchange)
         except Exception:
             log.exception("unhandled_exception", path=scope["path"])
-            if answer.status is not None:
+            if exchange.status is not None:
                 raise  # half an answer is out: only closing the connection tells the client
-            await InternalError().response()(scope, receive, send)
+            await InternalError().response()(scope, exchange.receive, exchange.send)
 
+    async def _admitted(self, scope: Scope, exchange: _Exchange) -> None:
+        """Refuse at once what exceeds a limit."""
+        counts = not scope["path"].startswith(QUIET)
+        if problem := self._refusal(scope, exchange, counts=counts):
+            await problem.response()(scope, exchange.receive, exchange.send)
+            return
+        self.active += counts
+        try:
+            await self._timed(scope, exchange)
+        finally:
+            self.active -= counts
 
-class ConcurrencyLimit(_Middleware):
-    """Refuses at once what exceeds `limit` requests in progress; health checks always pass."""
+    def _refusal(self, scope: Scope, exchange: _Exchange, *, counts: bool) -> Problem | None:
+        if scope["path"].startswith(THROTTLED):
+            standing = self._throttles.by_address(scope)
+            if standing.refused:
+                return TooManyRequests(retry_after=standing.reset)
+        if counts and self.active >= self._limits.concurrency:
+            return Overloaded()
+        return PayloadTooLarge() if exchange.announced_too_much else None
 
-    def __init__(self, app: ASGIApp, limit: int, exempt: Iterable[str] = QUIET) -> None:
-        super().__init__(app)
-        self.limit = limit
-        self.exempt = tuple(exempt)
-        self.active = 0
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(self.exempt):
-            await self.app(scope, receive, send)
-        elif self.active >= self.limit:
-            await Overloaded().response()(scope, receive, send)
-        else:
-            self.active += 1
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                self.active -= 1
-
-
-class Deadline(_Middleware):
-    """Answers 504 when a request, its slow body included, takes longer than `seconds`."""
-
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        super().__init__(app)
-        self.seconds = seconds
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Started(send)
-        window = asyncio.timeout(self.seconds)
+    async def _timed(self, scope: Scope, exchange: _Exchange) -> None:
+        """Answer 504 when it takes too long."""
+        window = asyncio.timeout(self._limits.seconds)
         try:
             async with window:
-                await self.app(scope, receive, answer)
+                await self._app(scope, exchange.receive, exchange.send)
         except TimeoutError:
-            if answer.status is not None or not window.expired():
+            if exchange.status is not None or not window.expired():
                 raise
-            await DeadlineExceeded().response()(scope, receive, send)
-
-
-class BodyLimit(_Middleware):
-    """Refuses bodies of more than `limit` bytes, whether announced or sent in chunks."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        super().__init__(app)
-        self.limit = limit
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdecimal() and int(announced) > self.limit:
-            await PayloadTooLarge().response()(scope, receive, send)
-            return
-        received = 0
-
-        async def count() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit:
-                raise PayloadTooLarge
-            return message
-
-        await self.app(scope, count, send)
+            await DeadlineExceeded().response()(scope, exchange.receive, exchange.send)

@@ -1,8 +1,9 @@
 """What all tables share."""
 
+import uuid
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, TypeDecorator
 from sqlmodel import SQLModel
 from typing_extensions import override
 
@@ -15,12 +16,21 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
+BIG = BigInteger().with_variant(Integer, "sqlite")
+"""For keys that the database counts up; SQLite does so for plain integers only."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment, stored in UTC; SQLite keeps no time zone, so it is taken off and put back here."""
 
     impl = DateTime
     cache_ok = True
+
+    @property
+    @override
+    def python_type(self) -> type[datetime]:
+        """What it is in Python; cursors of lists are checked against it."""
+        return datetime
 
     @override
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -40,3 +50,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 def now() -> datetime:
     """The current moment in UTC."""
     return datetime.now(UTC)
+
+
+def identifier() -> str:
+    """A new primary key: random, so that nobody can guess or count."""
+    return str(uuid.uuid4())

@@ -51,7 +51,10 @@ class Problem(HTTPException):
     """Seconds after which trying again makes sense."""
     extra_headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
-    def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, detail: str | None = None, *, retry_after: int | None = None, errors: list[FieldError] | None = None
+    ) -> None:
+        self.errors = errors
         headers = dict(self.extra_headers)
         seconds = retry_after or self.retry_after
         if seconds is not None:
@@ -61,9 +64,33 @@ class Problem(HTTPException):
     def response(self) -> JSONResponse:
         """The answer to send."""
         return _respond(
-            ProblemDetails(type=f"/problems/{self.slug}", title=self.title, status=self.status, detail=self.detail),
+            ProblemDetails(
+                type=f"/problems/{self.slug}",
+                title=self.title,
+                status=self.status,
+                detail=self.detail,
+                errors=self.errors,
+            ),
             self.headers,
         )
+
+
+class NotFound(Problem):
+    """There is no such thing, or it is none of the caller's business."""
+
+    status = HTTPStatus.NOT_FOUND
+    slug = "not-found"
+    title = "Not found"
+    explanation = "There is nothing here that you may see."
+
+
+class Forbidden(Problem):
+    """The caller's role does not allow it."""
+
+    status = HTTPStatus.FORBIDDEN
+    slug = "forbidden"
+    title = "Not allowed"
+    explanation = "Your role does not allow this."
 
 
 class ValidationFailed(Problem):
@@ -133,6 +160,10 @@ class DeadlineExceeded(Problem):
     explanation = "The request was given up. It may or may not have taken effect."
 
 
+WHEN_MISSING: dict[str, type[Problem]] = {}
+"""By name of a header, in lower case: what is answered without it, instead of ValidationFailed."""
+
+
 def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` of an operation that can answer with these problems."""
     documented: dict[int | str, dict[str, Any]] = {}
@@ -169,6 +200,9 @@ async def _on_http_exception(_: Request, error: HTTPException) -> JSONResponse:
     """Answer for our own problems, and for what the framework raises itself (404, 405, 400)."""
     if isinstance(error, Problem):
         return error.response()
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's answer to bytes that are no text
+        unreadable = FieldError(location="body", field="", code="json_invalid", message=str(error.detail))
+        return ValidationFailed(errors=[unreadable]).response()
     phrase = HTTPStatus(error.status_code).phrase
     details = ProblemDetails(
         type=f"/problems/{phrase.lower().replace(' ', '-')}",
@@ -181,23 +215,19 @@ async def _on_http_exception(_: Request, error: HTTPException) -> JSONResponse:
 
 async def _on_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
     """List the wrong fields, never what was sent: it may hold a password."""
-    failed = ValidationFailed()
-    details = ProblemDetails(
-        type=f"/problems/{failed.slug}",
-        title=failed.title,
-        status=failed.status,
-        detail=failed.explanation,
-        errors=[
-            FieldError(
-                location=str(wrong["loc"][0]),
-                field=".".join(str(part) for part in wrong["loc"][1:]),
-                code=wrong["type"],
-                message=wrong["msg"],
-            )
-            for wrong in error.errors()
-        ],
-    )
-    return _respond(details)
+    for wrong in error.errors():
+        if wrong["type"] == "missing" and wrong["loc"][0] == "header" and wrong["loc"][1] in WHEN_MISSING:
+            return WHEN_MISSING[wrong["loc"][1]]().response()
+    errors = [
+        FieldError(
+            location=str(wrong["loc"][0]),
+            field=".".join(str(part) for part in wrong["loc"][1:]),
+            code=wrong["type"],
+            message=wrong["msg"],
+        )
+        for wrong in error.errors()
+    ]
+    return ValidationFailed(errors=errors).response()
 
 
 def install(app: FastAPI) -> None:

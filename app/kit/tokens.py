@@ -33,20 +33,21 @@ class Tokens:
         self.lifetime = settings.access_token_minutes * 60
         """Seconds."""
 
-    def issue(self, subject: str) -> str:
-        """Make a token that names its bearer `subject` for the lifetime."""
+    def issue(self, subject: str, session: str) -> str:
+        """Make a token that names its bearer `subject`, in the login `session`, for the lifetime."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
             "sub": subject,
+            "sid": session,
             "iat": now,
             "exp": now + self.lifetime,
             "jti": uuid.uuid4().hex,
         }
         return jwt.encode(claims, self._key, ALGORITHM)
 
-    def subject(self, token: str) -> str:
-        """Return whom the token names.
+    def read(self, token: str) -> tuple[str, str]:
+        """Return whom the token names, and the session that it was issued in.
 
         Raises:
             InvalidToken: not a token of ours, or expired.
@@ -58,8 +59,8 @@ class Tokens:
                 [ALGORITHM],
                 issuer=ISSUER,
                 leeway=LEEWAY,
-                options={"require": ["iss", "sub", "iat", "exp"]},
+                options={"require": ["iss", "sub", "sid", "iat", "exp"]},
             )
         except jwt.InvalidTokenError as error:
             raise InvalidToken from error
-        return str(claims["sub"])
+        return str(claims["sub"]), str(claims["sid"])

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from app.accounts import models as _accounts  # noqa: F401  # registers its tables
+import app.tables  # noqa: F401  # registers all tables
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -35,12 +35,15 @@ def main() -> int:
     return 0
 
 
-def migrate(url: URL, *, directory: Path = DIRECTORY, lock_timeout: float = LOCK_TIMEOUT) -> None:
+def migrate(
+    url: URL, *, directory: Path = DIRECTORY, to: str | None = None, lock_timeout: float = LOCK_TIMEOUT
+) -> None:
     """Upgrade the database to the newest revision.
 
     Args:
         url: of the database.
         directory: of the Alembic environment.
+        to: an earlier revision instead of the newest.
         lock_timeout: seconds to wait while another process migrates.
 
     Raises:
@@ -50,15 +53,15 @@ def migrate(url: URL, *, directory: Path = DIRECTORY, lock_timeout: float = LOCK
     config.set_main_option("script_location", str(directory).replace("%", "%%"))
     try:
         with _lock(sqlite.database_file(url), lock_timeout), sqlite.exclusive(url) as connection:
-            found, newest = revision(connection), newest_revision(directory)
-            if not is_behind(found, newest):
+            found, wanted = revision(connection), to or newest_revision(directory)
+            if not is_behind(found, wanted):
                 return
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, wanted)
             if broken := sqlite.broken_references(connection):
                 raise MigrationError(f"{broken} rows would point to nothing")
             connection.commit()
-            log.info("database_migrated", before=found, after=newest)
+            log.info("database_migrated", before=found, after=wanted)
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise MigrationError(str(getattr(error, "orig", None) or error)) from error
 

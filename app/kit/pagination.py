@@ -1,0 +1,117 @@
+"""Capped cursor pagination by key: no page costs more than the first, and none skips or repeats rows."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import BindParameter, ColumnElement, bindparam, tuple_
+from sqlmodel import Session
+from sqlmodel.sql.expression import SelectOfScalar
+
+from app.kit.problems import FieldError, ValidationFailed
+
+T = TypeVar("T")
+R = TypeVar("R")
+Key = tuple[datetime | date | str | int, ...]
+
+DEFAULT_LIMIT = 20
+MAXIMUM_LIMIT = 100
+CURSOR_LENGTH = 300  # characters
+BIGINT = 1 << 63
+
+
+class Page(BaseModel, Generic[T]):
+    """Part of a list. Ask again with `cursor=next_cursor` for the part that follows."""
+
+    items: list[T]
+    next_cursor: str | None = Field(description="Null on the last page", examples=[None])
+
+
+class Paging:
+    """Which part of a list is asked for."""
+
+    def __init__(self, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> None:
+        self.limit = limit
+        self.cursor = cursor
+
+    def page(
+        self,
+        session: Session,
+        query: SelectOfScalar[T],
+        columns: Sequence[ColumnElement[object]],
+        key: Callable[[T], Key],
+        *,
+        descending: bool = False,
+    ) -> tuple[list[T], str | None]:
+        """Read one page.
+
+        Args:
+            session: to read with.
+            query: what to list, without order.
+            columns: the order; together unique, all in one direction, all in one index.
+            key: the values of these columns in a row; text, whole numbers, days and moments.
+            descending: the largest first.
+
+        Returns:
+            The rows, and the cursor of the next page or None.
+
+        Raises:
+            ValidationFailed: the cursor is not one of this list's.
+        """
+        order = tuple_(*columns)
+        if self.cursor is not None:
+            after = tuple_(*_decode(self.cursor, columns))
+            query = query.where(order < after if descending else order > after)
+        query = query.order_by(*(column.desc() if descending else column.asc() for column in columns))
+        rows = list(session.exec(query.limit(self.limit + 1)))
+        if len(rows) <= self.limit:
+            return rows, None
+        del rows[self.limit :]
+        return rows, _encode(key(rows[-1]))
+
+
+def _encode(key: Key) -> str:
+    values = [value.isoformat() if isinstance(value, date) else value for value in key]
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, columns: Sequence[ColumnElement[object]]) -> list[BindParameter[object]]:
+    """The values of the columns, bound with the columns' types."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return [_bind(value, column) for value, column in zip(values, columns, strict=True)]
+    except (ValueError, TypeError, OverflowError) as error:
+        wrong = FieldError(location="query", field="cursor", code="cursor", message="Not a cursor of this list")
+        raise ValidationFailed(errors=[wrong]) from error
+
+
+def _bind(value: object, column: ColumnElement[object]) -> BindParameter[object]:
+    """Bind a value of a cursor; raises ValueError, TypeError or OverflowError when the column cannot hold it."""
+    expected = column.type.python_type
+    parsed = expected.fromisoformat(value) if issubclass(expected, date) else value  # type: ignore[arg-type]
+    if type(parsed) is not expected or (isinstance(parsed, datetime) and parsed.tzinfo is None):
+        raise TypeError
+    if isinstance(parsed, datetime):
+        parsed = parsed.astimezone(UTC)
+    if isinstance(parsed, str):
+        parsed.encode()  # half of a surrogate pair can be written in JSON, but not into a database
+    if isinstance(parsed, int) and abs(parsed) >= BIGINT:
+        raise ValueError("more than a column holds")
+    return bindparam(None, parsed, type_=column.type)
+
+
+async def paging(
+    limit: Annotated[int, Query(ge=1, le=MAXIMUM_LIMIT, description="Items on a page")] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None, Query(max_length=CURSOR_LENGTH, description="`next_cursor` of the page before")
+    ] = None,
+) -> Paging:
+    """Dependency: which page is asked for."""
+    return Paging(limit, cursor)
+
+
+InPage = Annotated[Paging, Depends(paging)]
