@@ -1,47 +1,22 @@
-"""HTTP routes of the accounts."""
+"""HTTP routes of the accounts: registration and logins here, the rest included."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, status
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Form, Request, Response, status
+from fastapi.responses import JSONResponse
 
-from app.accounts.models import UserAccount
-from app.accounts.problems import EmailTaken, InvalidCredentials
-from app.accounts.schemas import AccessToken, Credentials, Registration, User
-from app.kit.problems import (
-    DatabaseUnavailable,
-    DeadlineExceeded,
-    Overloaded,
-    PayloadTooLarge,
-    TooManyRequests,
-    ValidationFailed,
-    responses,
-)
-from app.kit.tokens import InvalidToken
+from app.accounts import routes_me, routes_recovery, routes_users
+from app.accounts.dependencies import ALWAYS, SIGNED_IN, InActor, InDevice
+from app.accounts.problems import EmailNotVerified, EmailTaken, InvalidCredentials, InvalidRefreshToken
+from app.accounts.schemas import Credentials, Refresh, Registration, TokenForm, TokenPair, User, VerificationSent
+from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.preconditions import set_etag
+from app.kit.problems import PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices, address
 
-ALWAYS = (Overloaded, DatabaseUnavailable, DeadlineExceeded)
-WITH_BODY = (PayloadTooLarge, ValidationFailed, TooManyRequests)
+WITH_BODY = (PayloadTooLarge, ValidationFailed)
 
 auth = APIRouter(prefix="/api/v1/auth", tags=["auth"])
-users = APIRouter(prefix="/api/v1/users", tags=["users"])
-bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="The access token from the login")
-
-
-async def current_user(
-    services: InServices, token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-) -> UserAccount:
-    """Dependency: the account of whoever sends the request.
-
-    Raises:
-        InvalidToken: nobody's.
-    """
-    if token is None:
-        raise InvalidToken
-    return await services.accounts.signed_in(token.credentials)
-
-
-CurrentUser = Annotated[UserAccount, Depends(current_user)]
 
 
 @auth.post(
@@ -49,26 +24,83 @@ CurrentUser = Annotated[UserAccount, Depends(current_user)]
     summary="Register",
     operation_id="register",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(EmailTaken, *WITH_BODY, *ALWAYS),
+    response_model=User,
+    responses={
+        status.HTTP_202_ACCEPTED: {
+            "model": VerificationSent,
+            "description": "Addresses have to be verified here: look into the mailbox, whether or not it is new",
+        },
+        **responses(EmailTaken, IdempotencyKeyReused, *WITH_BODY, *ALWAYS),
+    },
 )
-async def register(registration: Registration, request: Request, services: InServices) -> User:
-    """Create an account. The e-mail address must not have one yet."""
-    return User.model_validate(await services.accounts.register(registration, address(request)))
+async def register(
+    registration: Registration, request: Request, response: Response, services: InServices, attempt: InAttempt
+) -> User | JSONResponse:
+    """Create an account. Where addresses have to be verified, a code is sent, and the answer is always the same."""
+    account = await services.accounts.register(registration, attempt, address(request))
+    if account is None:
+        sent = VerificationSent().model_dump()
+        return JSONResponse(sent, status.HTTP_202_ACCEPTED, headers=dict(response.headers))
+    response.headers["Location"] = f"/api/v1/users/{account.id}"
+    set_etag(response, account.version)
+    return User.model_validate(account)
 
 
 @auth.post(
     "/login",
     summary="Log in",
     operation_id="login",
-    responses=responses(InvalidCredentials, *WITH_BODY, *ALWAYS),
+    responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
 )
-async def login(credentials: Credentials, request: Request, services: InServices) -> AccessToken:
-    """Exchange e-mail address and password for an access token."""
-    token = await services.accounts.log_in(credentials, address(request))
-    return AccessToken(access_token=token, expires_in=services.tokens.lifetime)
+async def login(credentials: Credentials, services: InServices, device: InDevice) -> TokenPair:
+    """Exchange e-mail address and password for an access token and a refresh token."""
+    return await services.accounts.sessions.log_in(credentials.email, credentials.password, device)
 
 
-@users.get("/me", summary="Who am I", operation_id="read_me", responses=responses(InvalidToken, *ALWAYS))
-async def read_me(user: CurrentUser) -> User:
-    """The signed-in user."""
-    return User.model_validate(user)
+@auth.post(
+    "/token",
+    summary="Log in with a form",
+    operation_id="login_form",
+    responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
+)
+async def login_form(form: Annotated[TokenForm, Form()], services: InServices, device: InDevice) -> TokenPair:
+    """The same for clients that speak OAuth2, like the documentation's page."""
+    return await services.accounts.sessions.log_in(form.username, form.password, device)
+
+
+@auth.post(
+    "/refresh",
+    summary="Continue a session",
+    operation_id="refresh",
+    responses=responses(InvalidRefreshToken, *WITH_BODY, *ALWAYS),
+)
+async def refresh(body: Refresh, services: InServices) -> TokenPair:
+    """Exchange a refresh token for a new pair. It is good for one use: a second one ends the session."""
+    return await services.accounts.sessions.refresh(body.refresh_token)
+
+
+@auth.post(
+    "/logout",
+    summary="Log out",
+    operation_id="logout",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(*SIGNED_IN),
+)
+async def logout(actor: InActor, services: InServices) -> None:
+    """End this session: its access token and its refresh token are void at once."""
+    await services.accounts.sessions.log_out(actor)
+
+
+@auth.post(
+    "/logout-everywhere",
+    summary="Log out everywhere",
+    operation_id="logout_everywhere",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(*SIGNED_IN),
+)
+async def logout_everywhere(actor: InActor, services: InServices) -> None:
+    """End all of the user's sessions, this one too."""
+    await services.accounts.sessions.log_out_everywhere(actor)
+
+
+routers = (auth, routes_recovery.router, routes_me.router, routes_users.router)

@@ -1,11 +1,13 @@
 """What clients send to the accounts, and what they get."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, Secret, StringConstraints
 from pydantic.config import JsonDict
 
+from app.accounts.models import Language as LanguageCode
+from app.kit.actor import Role
 from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH
 
 
@@ -38,28 +40,138 @@ NewPassword = Secret[Annotated[str, StringConstraints(min_length=MINIMUM_LENGTH,
 Password = Secret[Annotated[str, StringConstraints(min_length=1, max_length=MAXIMUM_LENGTH)]]
 
 
-class Registration(BaseModel):
+Language = Annotated[LanguageCode, Field(examples=["en"], description="Of the messages that the user gets")]
+Code = Annotated[
+    str,
+    StringConstraints(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$"),
+    Field(examples=["Yf3nq0v1Yx6o9V0t0l8m2c7QmZt5cJH3o0gqkVh4n1w"], description="As it was sent by e-mail"),
+]
+RefreshTokenText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$"),
+    Field(examples=["Yf3nq0v1Yx6o9V0t0l8m2c7QmZt5cJH3o0gqkVh4n1w"]),
+]
+FormText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+SearchText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+class Request(BaseModel):
+    """Base of what clients send: a field that nobody knows is a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Registration(Request):
     """A new user."""
 
     email: Email
     password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
     full_name: FullName
     phone: Phone | None = None
+    language: Language = LanguageCode.ENGLISH
 
 
-class Credentials(BaseModel):
+class Credentials(Request):
     """What a user signs in with."""
 
     email: Email
     password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
 
 
-class AccessToken(BaseModel):
-    """Send it as `Authorization: Bearer …`."""
+class TokenForm(Request):
+    """The same as a form, for clients that speak OAuth2 (RFC 6749, section 4.3)."""
+
+    grant_type: Literal["password"] = "password"  # a name
+    username: Email = Field(description="The e-mail address")
+    password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    scope: FormText = Field("", description="Ignored: the role decides what is allowed")
+    client_id: FormText = Field("", description="Ignored")
+    client_secret: FormText = Field("", description="Ignored")
+
+
+class Refresh(Request):
+    """A refresh token."""
+
+    refresh_token: RefreshTokenText
+
+
+class CodeOnly(Request):
+    """A code that was sent by e-mail."""
+
+    token: Code
+
+
+class EmailOnly(Request):
+    """An e-mail address."""
+
+    email: Email
+
+
+class PasswordReset(Request):
+    """A code that was sent by e-mail, and what the password shall be."""
+
+    token: Code
+    new_password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+
+
+class PasswordChange(Request):
+    """The password as it is and as it shall be."""
+
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    new_password: NewPassword = Field(examples=["staple battery horse"], json_schema_extra=SECRET)
+
+
+class EmailChange(Request):
+    """The address as it shall be."""
+
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    new_email: Email
+
+
+class Erasure(Request):
+    """A confirmation that cannot happen by mistake."""
+
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+
+
+class ProfileChange(Request):
+    """What a user changes; what is left out stays."""
+
+    # The factories are never called for their value: left out means unchanged, and null is refused.
+    full_name: FullName = Field(default_factory=str)
+    phone: Phone | None = Field(None, description="Null to have none")
+    language: Language = Field(default_factory=lambda: LanguageCode.ENGLISH)
+
+
+class AccountChange(Request):
+    """What an administrator changes; what is left out stays."""
+
+    role: Role = Field(default_factory=lambda: Role.CLIENT, examples=["cleaner"])
+    is_active: bool = Field(default_factory=bool, strict=True, examples=[True])
+
+
+class TokenPair(BaseModel):
+    """Send the access token as `Authorization: Bearer …`; keep the refresh token for when it has expired."""
 
     access_token: str
     token_type: Literal["bearer"] = Field(default="bearer")
     expires_in: int = Field(description="Seconds", examples=[900])
+    refresh_token: str = Field(description="Good for one use")
+    refresh_expires_in: int = Field(description="Seconds", examples=[2592000])
+
+
+class VerificationSent(BaseModel):
+    """Look into the mailbox. Says nothing about whether anybody has the address."""
+
+    status: Literal["verification_sent"] = "verification_sent"
+
+
+class MessageSent(BaseModel):
+    """Look into the mailbox. Says nothing about whether anybody has the address."""
+
+    status: Literal["message_sent"] = "message_sent"
 
 
 class User(BaseModel):
@@ -71,5 +183,28 @@ class User(BaseModel):
     email: str = Field(examples=["anna@example.com"])
     full_name: str = Field(examples=["Anna Petrova"])
     phone: str | None = Field(examples=["+14155550123"])
-    role: str = Field(examples=["client"])
+    role: Role = Field(examples=["client"])
+    language: LanguageCode = Field(examples=["en"])
+    is_active: bool
+    email_verified: bool
     created_at: datetime
+
+
+class Login(BaseModel):
+    """A login on one device."""
+
+    id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
+    user_agent: str = Field(description="As the device called itself", examples=["Mozilla/5.0"])
+    address: str | None = Field(description="Where it logged in from", examples=["192.0.2.7"])
+    created_at: datetime
+    used_at: datetime = Field(description="The last login or refresh")
+    expires_at: datetime = Field(description="Unless it is used before")
+    current: bool = Field(description="Whether this request comes from it")
+
+
+class Export(BaseModel):
+    """All that is stored about a user."""
+
+    profile: User
+    sessions: list[Login]
+    data: dict[str, Any] = Field(description="By feature", examples=[{"bookings": []}])

@@ -1,24 +1,52 @@
-"""What can be done with accounts."""
+"""What can be done with accounts: registration and the profile here, the rest in the parts."""
 
 import uuid
+from collections.abc import Collection
 
+from pydantic import BaseModel
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from app.accounts.models import UserAccount
-from app.accounts.problems import EmailTaken, InvalidCredentials
-from app.accounts.schemas import Credentials, NewPassword, Registration
+from app.accounts import codes, people
+from app.accounts.directory import Directory
+from app.accounts.guard import Guard
+from app.accounts.models import Purpose, UserAccount
+from app.accounts.people import Person
+from app.accounts.privacy import EraseListener, Exporter, Privacy
+from app.accounts.problems import AccountErased, EmailTaken
+from app.accounts.recovery import VERIFY_WITHIN, Recovery, recipient
+from app.accounts.roles import RoleListener, Roles
+from app.accounts.schemas import NewPassword, ProfileChange, Registration
+from app.accounts.sessions import Sessions
+from app.kit.actor import Actor, Role
 from app.kit.database import Database
 from app.kit.hashing import PasswordHasher
+from app.kit.idempotency import Attempt
+from app.kit.models import now
+from app.kit.preconditions import Expected
 from app.kit.ratelimit import Limit, RateLimiter
-from app.kit.tokens import InvalidToken, Tokens
+from app.kit.tokens import Tokens
+from app.notifications.service import Notifications, Template
 from app.settings import Settings
+
+__all__ = ["Accounts", "Person"]
+
+ANONYMOUS = "anonymous"
+"""Whose Idempotency-Keys those of registrations are."""
+FOUND = 50
+
+
+class Registered(BaseModel):
+    """What a registration came to; kept for repetitions, so there is nothing personal in it."""
+
+    account_id: str | None
+    """None when the answer must not tell whether there is an account."""
 
 
 class Accounts:
-    """Registration, login and the signed-in user."""
+    """Registration and the signed-in user; what other features may know of accounts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it works with
         self,
         settings: Settings,
         *,
@@ -26,31 +54,51 @@ class Accounts:
         hasher: PasswordHasher,
         limiter: RateLimiter,
         tokens: Tokens,
+        notifications: Notifications,
     ) -> None:
+        guard = Guard(settings, database=database, hasher=hasher, limiter=limiter)
         self._database = database
         self._hasher = hasher
         self._limiter = limiter
-        self._tokens = tokens
+        self._notifications = notifications
+        self._guard = guard
+        self._roles = Roles()
+        self._verification_required = settings.email_verification_required
         self._registrations = Limit("registration", settings.registrations_per_minute, 60)
-        self._failures = Limit("login", settings.login_failures_per_quarter_hour, 15 * 60)
+        self.sessions = Sessions(settings, database=database, hasher=hasher, tokens=tokens, guard=guard)
+        self.recovery = Recovery(database=database, hasher=hasher, notifications=notifications, guard=guard)
+        self.directory = Directory(database=database, roles=self._roles)
+        self.privacy = Privacy(database=database, roles=self._roles, guard=guard)
 
-    async def register(self, registration: Registration, address: str) -> UserAccount:
+    async def register(self, registration: Registration, attempt: Attempt, address: str) -> UserAccount | None:
         """Create an account.
 
         Args:
             registration: who it is.
+            attempt: the request, which may be a repetition.
             address: the client's, for the rate limit.
 
+        Returns:
+            The account; None when e-mail addresses have to be verified, whether or not there was an account.
+
         Raises:
-            TooManyRequests: too many registrations from this address.
-            EmailTaken: the e-mail address has an account already.
+            TooManyRequests: too many registrations from this address, or messages to this e-mail address.
+            EmailTaken: the e-mail address has an account already, and addresses need not be verified.
+            IdempotencyKeyReused: the key belongs to another request.
             Overloaded: too many registrations are waiting.
             DatabaseUnavailable: it could not be written in time.
         """
         await self._limiter.take(self._registrations, address)
+        if self._verification_required:
+            await self._guard.mail_to(registration.email)
         account = await self._prepare(registration)
+
+        def work(session: Session) -> UserAccount | None:
+            done = attempt.once(session, ANONYMOUS, Registered, lambda: self._enrol(session, account))
+            return session.get(UserAccount, done.account_id) if done.account_id else None
+
         try:
-            return await self._database.write(lambda session: _insert(session, account))
+            return await self._database.write(work)
         except IntegrityError as error:
             raise EmailTaken from error
 
@@ -63,48 +111,87 @@ class Accounts:
                 full_name="Canary",
             )
         )
-        await self._database.rehearse(lambda session: _insert(session, account))
+        await self._database.rehearse(lambda session: self._enrol(session, account))
 
-    async def log_in(self, credentials: Credentials, address: str) -> str:
-        """Check the credentials and return an access token.
-
-        Args:
-            credentials: who it claims to be.
-            address: the client's, for the rate limit.
+    async def create_admin(self, registration: Registration) -> None:
+        """Create an administrator whose address the operator vouches for.
 
         Raises:
-            TooManyRequests: too many failures for this account from this address.
-            InvalidCredentials: they are wrong, or the account is inactive.
-            Overloaded: too many logins are waiting.
-            DatabaseUnavailable: it could not be read in time.
+            EmailTaken: the e-mail address has an account already.
         """
-        # Counted before the password is checked, so that simultaneous guesses count too.
-        ticket = await self._limiter.take(self._failures, credentials.email, address)
-        failed = False
+        account = await self._prepare(registration)
+        account.email_verified_at = now()
+
+        def work(session: Session) -> None:
+            _insert(session, account)
+            self._roles.set(session, account, Role.ADMIN, is_active=True, actor_id=None)
+
         try:
-            account = await self._database.read(lambda session: _by_email(session, credentials.email))
-            password = credentials.password.get_secret_value()
-            matches = await self._hasher.verify(password, account.password_hash if account else None)
-            if account is None or not matches or not account.is_active:
-                failed = True
-                raise InvalidCredentials
-            return self._tokens.issue(account.id)
-        finally:
-            if not failed:
-                await self._limiter.give_back(self._failures, ticket)
+            await self._database.write(work)
+        except IntegrityError as error:
+            raise EmailTaken from error
 
-    async def signed_in(self, token: str) -> UserAccount:
-        """The account that an access token belongs to.
+    async def promote(self, account_id: str) -> bool:
+        """Make an account an active administrator's; returns whether anything has changed.
 
         Raises:
-            InvalidToken: wrong, expired, or of an account that is gone or inactive.
-            DatabaseUnavailable: it could not be read in time.
+            AccountErased: it has been erased.
         """
-        subject = self._tokens.subject(token)
-        account = await self._database.read(lambda session: session.get(UserAccount, subject))
-        if account is None or not account.is_active:
-            raise InvalidToken
-        return account
+
+        def work(session: Session) -> bool:
+            account = session.get_one(UserAccount, account_id)
+            if account.erased_at is not None:
+                raise AccountErased
+            return self._roles.set(session, account, Role.ADMIN, is_active=True, actor_id=None)
+
+        return await self._database.write(work)
+
+    async def account(self, actor: Actor) -> UserAccount:
+        """The actor's own account."""
+        return await self._database.read(lambda session: session.get_one(UserAccount, actor.id))
+
+    async def change_profile(self, actor: Actor, change: ProfileChange, expected: Expected) -> UserAccount:
+        """Change the actor's own account.
+
+        Raises:
+            PreconditionFailed: it has changed meanwhile.
+        """
+
+        def work(session: Session) -> UserAccount:
+            account = session.get_one(UserAccount, actor.id)
+            expected.check(account)
+            changes = change.model_dump(exclude_unset=True)
+            if changes:
+                account.sqlmodel_update(changes)
+                account.version += 1
+                people.index(session, account)
+            return account
+
+        return await self._database.write(work)
+
+    def person(self, session: Session, account_id: str) -> Person | None:
+        """This person, erased ones too."""
+        return people.people(session, [account_id]).get(account_id)
+
+    def people(self, session: Session, ids: Collection[str]) -> dict[str, Person]:
+        """These people, by id; those that do not exist are left out. At most some hundreds."""
+        return people.people(session, ids)
+
+    def find(self, session: Session, q: str, limit: int = FOUND) -> list[str]:
+        """Ids of accounts of which a word of the name, the e-mail address or the phone begins with each word of `q`."""
+        return people.find(session, q, limit)
+
+    def on_role_change(self, listener: RoleListener) -> None:
+        """Have `listener(session, account_id, role, is_active)` called in the transaction that changes either."""
+        self._roles.listeners.append(listener)
+
+    def on_erase(self, listener: EraseListener) -> None:
+        """Have `listener(session, account_id)` called in the transaction, before the account is erased."""
+        self.privacy.listeners.append(listener)
+
+    def on_export(self, name: str, exporter: Exporter) -> None:
+        """Add what `exporter(session, account_id)` returns (fit for JSON) to a user's data, under `name`."""
+        self.privacy.exporters[name] = exporter
 
     async def _prepare(self, registration: Registration) -> UserAccount:
         """The row to insert; hashed here because a transaction must not wait for a hash."""
@@ -113,14 +200,25 @@ class Accounts:
             password_hash=await self._hasher.hash(registration.password.get_secret_value()),
             full_name=registration.full_name,
             phone=registration.phone,
+            language=registration.language,
         )
 
+    def _enrol(self, session: Session, account: UserAccount) -> Registered:
+        known = people.by_email(session, account.email)
+        if known is not None:
+            if not self._verification_required:
+                raise EmailTaken
+            self._notifications.notify(session, Template.EMAIL_TAKEN, recipient(known))
+            return Registered(account_id=None)
+        _insert(session, account)
+        if not self._verification_required:
+            return Registered(account_id=account.id)
+        code = codes.issue(session, account, Purpose.VERIFY_EMAIL, account.email, now() + VERIFY_WITHIN)
+        self._notifications.notify(session, Template.VERIFY_EMAIL, recipient(account), code=code)
+        return Registered(account_id=None)
 
-def _insert(session: Session, account: UserAccount) -> UserAccount:
+
+def _insert(session: Session, account: UserAccount) -> None:
     session.add(account)
     session.flush()
-    return account
-
-
-def _by_email(session: Session, email: str) -> UserAccount | None:
-    return session.exec(select(UserAccount).where(UserAccount.email == email)).one_or_none()
+    people.index(session, account)

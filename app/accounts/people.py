@@ -1,0 +1,86 @@
+"""What other features may know of accounts, and how accounts are found."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from app.accounts.models import AccountTerm, UserAccount
+from app.kit.actor import Role
+
+LAST_CHARACTER = "\U0010ffff"
+TERM_LENGTH = 254
+WORDS = 5
+"""Of a search; more are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account as other features see it."""
+
+    id: str
+    full_name: str
+    email: str
+    phone: str | None
+    language: str
+    role: Role
+    is_active: bool
+
+
+def as_person(account: UserAccount) -> Person:
+    """What others see of the account."""
+    return Person(
+        id=account.id,
+        full_name=account.full_name,
+        email=account.email,
+        phone=account.phone,
+        language=account.language,
+        role=Role(account.role),
+        is_active=account.is_active,
+    )
+
+
+def people(session: Session, ids: Collection[str]) -> dict[str, Person]:
+    """These people, by id; those that do not exist are left out."""
+    if not ids:
+        return {}
+    found = session.exec(select(UserAccount).where(col(UserAccount.id).in_(set(ids))))
+    return {account.id: as_person(account) for account in found}
+
+
+def by_email(session: Session, email: str) -> UserAccount | None:
+    """The account with this (normalised) address."""
+    return session.exec(select(UserAccount).where(UserAccount.email == email)).one_or_none()
+
+
+def terms(account: UserAccount) -> set[str]:
+    """The words by which an account is found: of the name, the address, the phone number."""
+    words = {*account.full_name.casefold().split(), account.email, account.phone or ""} - {""}
+    return {word[:TERM_LENGTH] for word in words}
+
+
+def index(session: Session, account: UserAccount) -> None:
+    """Make the account findable by what it says now."""
+    session.execute(delete(AccountTerm).where(col(AccountTerm.account_id) == account.id))
+    if account.erased_at is None:
+        session.add_all(AccountTerm(term=term, account_id=account.id) for term in sorted(terms(account)))
+    session.flush()
+
+
+def find(session: Session, q: str, limit: int) -> list[str]:
+    """Ids of accounts with a term that begins with each word of `q`; `limit` of them at most."""
+    words = sorted({word[:TERM_LENGTH] for word in q.casefold().split()}, key=len, reverse=True)[:WORDS]
+    if not words:
+        return []
+    # The longest word first: it is the rarest.
+    query = select(AccountTerm.account_id).distinct().where(*_begins(words[0]))
+    for word in words[1:]:
+        others = select(AccountTerm.account_id).where(*_begins(word))
+        query = query.where(col(AccountTerm.account_id).in_(others))
+    return list(session.exec(query.limit(limit)))
+
+
+def _begins(word: str) -> tuple[bool, bool]:
+    """The condition, as a range, which the primary key's index serves in any database."""
+    return AccountTerm.term >= word, AccountTerm.term < word + LAST_CHARACTER

@@ -1,0 +1,127 @@
+"""HTTP routes of the signed-in user."""
+
+from fastapi import APIRouter, Response, status
+from fastapi.responses import JSONResponse
+
+from app.accounts.dependencies import SIGNED_IN, InActor
+from app.accounts.problems import EmailTaken, LastAdmin, WrongPassword
+from app.accounts.schemas import (
+    EmailChange,
+    Erasure,
+    Export,
+    Login,
+    PasswordChange,
+    ProfileChange,
+    User,
+    VerificationSent,
+)
+from app.catalog.schemas import Identifier
+from app.kit.pagination import InPage, Page
+from app.kit.preconditions import CONFLICTS, InExpected, set_etag
+from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
+from app.services import InServices
+
+WITH_BODY = (PayloadTooLarge, ValidationFailed)
+
+router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
+
+
+@router.get("", summary="Who am I", operation_id="read_me", responses=responses(*SIGNED_IN))
+async def read_me(actor: InActor, services: InServices, response: Response) -> User:
+    """The signed-in user."""
+    account = await services.accounts.account(actor)
+    set_etag(response, account.version)
+    return User.model_validate(account)
+
+
+@router.patch(
+    "",
+    summary="Change my profile",
+    operation_id="change_me",
+    responses=responses(*CONFLICTS, *WITH_BODY, *SIGNED_IN),
+)
+async def change_me(
+    change: ProfileChange, actor: InActor, services: InServices, expected: InExpected, response: Response
+) -> User:
+    """Change name, phone or language of the signed-in user."""
+    account = await services.accounts.change_profile(actor, change, expected)
+    set_etag(response, account.version)
+    return User.model_validate(account)
+
+
+@router.post(
+    "/password",
+    summary="Change my password",
+    operation_id="change_password",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(WrongPassword, *WITH_BODY, *SIGNED_IN),
+)
+async def change_password(change: PasswordChange, actor: InActor, services: InServices) -> None:
+    """Set a new password. Ends all other sessions."""
+    await services.accounts.recovery.change_password(actor, change.current_password, change.new_password)
+
+
+@router.post(
+    "/email",
+    summary="Change my e-mail address",
+    operation_id="change_email",
+    response_model=User,
+    responses={
+        status.HTTP_202_ACCEPTED: {
+            "model": VerificationSent,
+            "description": "A code was sent to the new address; it is changed once that is verified",
+        },
+        **responses(WrongPassword, EmailTaken, *WITH_BODY, *SIGNED_IN),
+    },
+)
+async def change_email(
+    change: EmailChange, actor: InActor, services: InServices, response: Response
+) -> User | JSONResponse:
+    """Change the e-mail address: at once where the service sends no e-mail, else with a code sent to the new one."""
+    account = await services.accounts.recovery.change_email(actor, change.current_password, change.new_email)
+    if account is None:
+        return JSONResponse(VerificationSent().model_dump(), status.HTTP_202_ACCEPTED)
+    set_etag(response, account.version)
+    return User.model_validate(account)
+
+
+@router.post(
+    "/erase",
+    summary="Erase my account",
+    operation_id="erase_me",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(WrongPassword, LastAdmin, *WITH_BODY, *SIGNED_IN),
+)
+async def erase_me(confirmation: Erasure, actor: InActor, services: InServices) -> None:
+    """Delete everything personal for ever. What the company must keep, like past visits, no longer says whose."""
+    await services.accounts.privacy.erase(actor, confirmation.current_password)
+
+
+@router.get("/export", summary="Export my data", operation_id="export_me", responses=responses(*SIGNED_IN))
+async def export_me(actor: InActor, services: InServices, response: Response) -> Export:
+    """All that is stored about the signed-in user."""
+    response.headers["Content-Disposition"] = 'attachment; filename="export.json"'
+    return await services.accounts.privacy.export(actor)
+
+
+@router.get(
+    "/sessions",
+    summary="Where I am logged in",
+    operation_id="list_sessions",
+    responses=responses(ValidationFailed, *SIGNED_IN),
+)
+async def list_sessions(actor: InActor, services: InServices, page: InPage) -> Page[Login]:
+    """The user's sessions that have not ended, the newest first."""
+    return await services.accounts.sessions.own(actor, page)
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    summary="Log out one device",
+    operation_id="end_session",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+)
+async def end_session(session_id: Identifier, actor: InActor, services: InServices) -> None:
+    """End one of the user's sessions."""
+    await services.accounts.sessions.end(actor, session_id)

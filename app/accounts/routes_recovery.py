@@ -1,0 +1,63 @@
+"""HTTP routes for codes that are sent by e-mail."""
+
+from fastapi import APIRouter, Request, status
+
+from app.accounts.dependencies import ALWAYS
+from app.accounts.problems import EmailTaken, InvalidCode, MailOff
+from app.accounts.schemas import CodeOnly, EmailOnly, MessageSent, PasswordReset
+from app.kit.problems import PayloadTooLarge, Problem, ValidationFailed, responses
+from app.services import InServices, address
+
+OPEN: tuple[type[Problem], ...] = (PayloadTooLarge, ValidationFailed, *ALWAYS)
+
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+
+@router.post(
+    "/email/verify",
+    summary="Verify an e-mail address",
+    operation_id="verify_email",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(InvalidCode, EmailTaken, *OPEN),
+)
+async def verify_email(body: CodeOnly, services: InServices) -> None:
+    """Prove with the code that was sent there to read an address: the registered one, or the one to change to."""
+    await services.accounts.recovery.verify(body.token)
+
+
+@router.post(
+    "/email/resend",
+    summary="Send the verification again",
+    operation_id="resend_verification",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=responses(MailOff, *OPEN),
+)
+async def resend_verification(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
+    """Send another code to the address if it waits for one. The answer is the same for any address."""
+    await services.accounts.recovery.send_verification(body.email, address(request))
+    return MessageSent()
+
+
+@router.post(
+    "/password/forgot",
+    summary="Forgot the password",
+    operation_id="forgot_password",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=responses(MailOff, *OPEN),
+)
+async def forgot_password(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
+    """Send a code for a new password to the address if it has an account. The answer is the same for any address."""
+    await services.accounts.recovery.send_reset(body.email, address(request))
+    return MessageSent()
+
+
+@router.post(
+    "/password/reset",
+    summary="Set a new password with a code",
+    operation_id="reset_password",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(InvalidCode, *OPEN),
+)
+async def reset_password(body: PasswordReset, services: InServices) -> None:
+    """Set a new password with the code that was sent by e-mail. Ends all sessions."""
+    await services.accounts.recovery.reset_password(body.token, body.new_password)

@@ -1,0 +1,74 @@
+"""HTTP routes for accounts as the office sees them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
+from app.accounts.directory import Filters
+from app.accounts.problems import AccountErased, LastAdmin
+from app.accounts.schemas import AccountChange, SearchText, User
+from app.catalog.schemas import Identifier
+from app.kit.actor import Role
+from app.kit.pagination import InPage, Page
+from app.kit.preconditions import CONFLICTS, InExpected, set_etag
+from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
+from app.services import InServices
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+
+@router.get(
+    "",
+    summary="List accounts",
+    operation_id="list_users",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def list_users(  # each is a part of the request
+    _: InOffice,
+    services: InServices,
+    page: InPage,
+    role: Annotated[Role | None, Query(description="Only this role")] = None,
+    is_active: Annotated[bool | None, Query(description="Only active, or only inactive, accounts")] = None,
+    q: Annotated[
+        SearchText | None,
+        Query(description="Beginnings of words of the name, of the e-mail address or the phone", examples=["anna pe"]),
+    ] = None,
+) -> Page[User]:
+    """Accounts, the oldest first. Of a search with very many matches only some are found: ask more precisely."""
+    rows, cursor = await services.accounts.directory.page(Filters(role, is_active, q), page)
+    return Page(items=[User.model_validate(row) for row in rows], next_cursor=cursor)
+
+
+@router.get(
+    "/{user_id}",
+    summary="Read an account",
+    operation_id="read_user",
+    responses=responses(NotFound, ValidationFailed, *BY_ROLE),
+)
+async def read_user(user_id: Identifier, _: InOffice, services: InServices, response: Response) -> User:
+    """Any account."""
+    account = await services.accounts.directory.account(user_id)
+    set_etag(response, account.version)
+    return User.model_validate(account)
+
+
+@router.patch(
+    "/{user_id}",
+    summary="Change role or activity",
+    operation_id="change_user",
+    responses=responses(NotFound, LastAdmin, AccountErased, *CONFLICTS, PayloadTooLarge, ValidationFailed, *BY_ROLE),
+)
+async def change_user(  # noqa: PLR0913  # each is a part of the request
+    *,
+    user_id: Identifier,
+    change: AccountChange,
+    actor: InAdmin,
+    services: InServices,
+    expected: InExpected,
+    response: Response,
+) -> User:
+    """Give an account another role, or switch it off and on. Switched off, its sessions end."""
+    account = await services.accounts.directory.change(actor, user_id, change, expected)
+    set_etag(response, account.version)
+    return User.model_validate(account)

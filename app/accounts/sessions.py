@@ -1,0 +1,269 @@
+"""Logins: an access token for a quarter of an hour, and refresh tokens that are used once and replaced."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from app.accounts import people
+from app.accounts.codes import digest, new_secret
+from app.accounts.guard import Guard
+from app.accounts.models import LoginSession, RefreshToken, UserAccount
+from app.accounts.problems import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
+from app.accounts.schemas import Login, Password, TokenPair
+from app.kit import audit
+from app.kit.actor import Actor, Role
+from app.kit.database import Database
+from app.kit.hashing import PasswordHasher
+from app.kit.models import now
+from app.kit.pagination import Page, Paging
+from app.kit.problems import NotFound, Problem
+from app.kit.tokens import InvalidToken, Tokens
+from app.settings import Settings
+
+ATTEMPTS = 2
+"""Of a login whose password is stored anew (not changed: hashed with better parameters) at the same moment."""
+
+ORDER: Any = (col(LoginSession.created_at), col(LoginSession.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a request comes from."""
+
+    user_agent: str
+    address: str
+
+
+class Sessions:
+    """Begins, continues and ends logins."""
+
+    def __init__(
+        self, settings: Settings, *, database: Database, hasher: PasswordHasher, tokens: Tokens, guard: Guard
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._tokens = tokens
+        self._guard = guard
+        self._lifetime = timedelta(days=settings.refresh_token_days)
+        self._verification_required = settings.email_verification_required
+
+    async def log_in(self, email: str, password: Password, device: Device) -> TokenPair:
+        """Check the credentials and begin a session.
+
+        Raises:
+            TooManyRequests: too many failures for this account from this address.
+            InvalidCredentials: they are wrong, or the account is inactive.
+            EmailNotVerified: they are right, but the address has to be verified first.
+            Overloaded: too many logins are waiting.
+            DatabaseUnavailable: it could not be read or written in time.
+        """
+        async with self._guard.guess(email, device.address):
+            for _ in range(ATTEMPTS):
+                outcome = await self._try(email, password.get_secret_value(), device)
+                if isinstance(outcome, TokenPair):
+                    return outcome
+                if isinstance(outcome, Problem):
+                    raise outcome
+            raise InvalidCredentials
+
+    async def _try(self, email: str, password: str, device: Device) -> TokenPair | Problem | None:
+        """One read, one hash, one write, whether there is such an account or not. None: it has to be repeated."""
+        found = await self._database.read(lambda session: people.by_email(session, email))
+        matches, better = await self._hasher.verify_and_update(password, found.password_hash if found else None)
+        seen = found.password_hash if found is not None and matches else None
+        refresh_token = new_secret()
+
+        def begin(session: Session) -> LoginSession | Problem | None:
+            # Read again: it may have changed while the password was compared.
+            account = session.get(UserAccount, found.id) if found else None
+            if account is None or not account.is_active or seen is None:
+                audit.record(session, "login.failed", actor_id=None, subject_id=account.id if account else None)
+                return InvalidCredentials()
+            if account.password_hash != seen:
+                return None
+            account.password_hash = better or seen
+            if self._verification_required and not account.email_verified:
+                audit.record(session, "login.failed", actor_id=None, subject_id=account.id, reason="not verified")
+                return EmailNotVerified()
+            audit.record(session, "login.succeeded", actor_id=account.id, subject_id=account.id)
+            return self._begin(session, account.id, device, refresh_token)
+
+        # The failures are returned, not raised: what is in the audit log must stay.
+        outcome = await self._database.write(begin)
+        return self._pair(outcome, refresh_token) if isinstance(outcome, LoginSession) else outcome
+
+    async def refresh(self, refresh_token: str) -> TokenPair:
+        """Replace a refresh token by a new pair. One that was used before is stolen: its session ends.
+
+        Raises:
+            InvalidRefreshToken: unknown, used, expired or revoked.
+            DatabaseUnavailable: it could not be written in time.
+        """
+        following = new_secret()
+        login = await self._database.write(lambda session: self._rotate(session, refresh_token, following))
+        if login is None:
+            raise InvalidRefreshToken
+        return self._pair(login, following)
+
+    async def authenticate(self, access_token: str) -> Actor:
+        """Who sends an access token.
+
+        Raises:
+            InvalidToken: wrong, expired, of a session that has ended or an account that is gone or inactive.
+            DatabaseUnavailable: it could not be read in time.
+        """
+        account_id, session_id = self._tokens.read(access_token)
+        role = await self._database.read(lambda session: _role(session, account_id, session_id))
+        if role is None:
+            raise InvalidToken
+        return Actor(account_id, Role(role), session_id)
+
+    async def own(self, actor: Actor, paging: Paging) -> Page[Login]:
+        """The actor's sessions that have not ended, the newest first."""
+        rows, cursor = await self._database.read(
+            lambda session: paging.page(
+                session,
+                _living(actor.id),
+                ORDER,
+                lambda login: (login.created_at, login.id),
+                descending=True,
+            )
+        )
+        return Page(items=[as_login(login, actor) for login in rows], next_cursor=cursor)
+
+    async def end(self, actor: Actor, session_id: str) -> None:
+        """End one of the actor's sessions.
+
+        Raises:
+            NotFound: it is not theirs, or has ended.
+        """
+
+        def work(session: Session) -> None:
+            if not revoke(session, actor.id, only=session_id):
+                raise NotFound
+            audit.record(session, "session.ended", actor_id=actor.id, subject_id=actor.id)
+
+        await self._database.write(work)
+
+    async def log_out(self, actor: Actor) -> None:
+        """End the session that the request comes from; nothing if it has just ended."""
+
+        def work(session: Session) -> None:
+            revoke(session, actor.id, only=actor.session_id)
+            audit.record(session, "session.ended", actor_id=actor.id, subject_id=actor.id)
+
+        await self._database.write(work)
+
+    async def log_out_everywhere(self, actor: Actor) -> None:
+        """End all of the actor's sessions, this one too."""
+
+        def work(session: Session) -> None:
+            revoke(session, actor.id)
+            audit.record(session, "session.all_ended", actor_id=actor.id, subject_id=actor.id)
+
+        await self._database.write(work)
+
+    def _begin(self, session: Session, account_id: str, device: Device, refresh_token: str) -> LoginSession:
+        login = LoginSession(
+            account_id=account_id,
+            user_agent=device.user_agent,
+            address=device.address,
+            expires_at=now() + self._lifetime,
+        )
+        session.add(login)
+        session.flush()
+        session.add(RefreshToken(token_hash=digest(refresh_token), session_id=login.id))
+        return login
+
+    def _rotate(self, session: Session, refresh_token: str, following: str) -> LoginSession | None:
+        """Returns None instead of raising: that a session is revoked has to be committed."""
+        at = now()
+        used = session.get(RefreshToken, digest(refresh_token))
+        login = session.get_one(LoginSession, used.session_id) if used else None
+        if used is None or login is None or login.revoked_at is not None or login.expires_at <= at:
+            return None
+        if not session.get_one(UserAccount, login.account_id).is_active:
+            return None
+        if not _take(session, used.token_hash, at):
+            login.revoked_at = at
+            audit.record(session, "session.token_reused", actor_id=None, subject_id=login.account_id)
+            return None
+        login.used_at, login.expires_at = at, at + self._lifetime
+        _forget_used(session, login.id, before=at - self._lifetime)
+        session.add(RefreshToken(token_hash=digest(following), session_id=login.id))
+        return login
+
+    def _pair(self, login: LoginSession, refresh_token: str) -> TokenPair:
+        return TokenPair(
+            access_token=self._tokens.issue(login.account_id, login.id),
+            expires_in=self._tokens.lifetime,
+            refresh_token=refresh_token,
+            refresh_expires_in=int(self._lifetime.total_seconds()),
+        )
+
+
+def as_login(login: LoginSession, actor: Actor) -> Login:
+    """What the owner sees of a session."""
+    return Login(**login.model_dump(), current=login.id == actor.session_id)
+
+
+def revoke(session: Session, account_id: str, *, only: str | None = None, but: str | None = None) -> int:
+    """End an account's sessions: all, `only` one, or all `but` one; returns how many have ended by this."""
+    of_account = update(LoginSession).where(
+        col(LoginSession.account_id) == account_id,
+        col(LoginSession.revoked_at).is_(None),
+        col(LoginSession.expires_at) > now(),
+    )
+    if only is not None:
+        of_account = of_account.where(col(LoginSession.id) == only)
+    if but is not None:
+        of_account = of_account.where(col(LoginSession.id) != but)
+    return session.connection().execute(of_account.values(revoked_at=now())).rowcount
+
+
+def newest(session: Session, account_id: str, limit: int) -> list[LoginSession]:
+    """The account's sessions that have not ended, the newest first."""
+    return list(session.exec(_living(account_id).order_by(col(LoginSession.created_at).desc()).limit(limit)))
+
+
+def _living(account_id: str) -> SelectOfScalar[LoginSession]:
+    return select(LoginSession).where(
+        LoginSession.account_id == account_id,
+        col(LoginSession.revoked_at).is_(None),
+        LoginSession.expires_at > now(),
+    )
+
+
+def _take(session: Session, token_hash: str, at: datetime) -> bool:
+    """Use the token; of several who try at the same moment one gets it."""
+    unused = (col(RefreshToken.token_hash) == token_hash, col(RefreshToken.used_at).is_(None))
+    return session.connection().execute(update(RefreshToken).where(*unused).values(used_at=at)).rowcount == 1
+
+
+def _forget_used(session: Session, session_id: str, *, before: datetime) -> None:
+    """Delete tokens that would have expired by now, so that a session in use does not grow for ever."""
+    session.connection().execute(
+        delete(RefreshToken).where(
+            col(RefreshToken.session_id) == session_id,
+            col(RefreshToken.used_at) < before,
+        )
+    )
+
+
+def _role(session: Session, account_id: str, session_id: str) -> str | None:
+    query = (
+        select(UserAccount.role)
+        .join(LoginSession, col(LoginSession.account_id) == UserAccount.id)
+        .where(
+            UserAccount.id == account_id,
+            UserAccount.is_active,
+            LoginSession.id == session_id,
+            col(LoginSession.revoked_at).is_(None),
+            LoginSession.expires_at > now(),
+        )
+    )
+    return session.exec(query).one_or_none()

@@ -1,0 +1,1 @@
+"""Bookings: from the request to the end."""

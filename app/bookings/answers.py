@@ -1,0 +1,61 @@
+"""From rows to what people see."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session
+
+from app.accounts.service import Accounts
+from app.bookings import policy, schemas
+from app.bookings.models import Booking, BookingEvent, State
+from app.settings import Settings
+from app.staff.service import Staff
+
+
+class Answers:
+    """Adds the names that belong to the ids, with two queries for any number of bookings."""
+
+    def __init__(self, settings: Settings, accounts: Accounts, staff: Staff) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._staff = staff
+
+    def one(self, session: Session, booking: Booking) -> schemas.Booking:
+        """The booking as people see it."""
+        return self.many(session, [booking])[0]
+
+    def many(self, session: Session, bookings: Sequence[Booking]) -> list[schemas.Booking]:
+        """The bookings, in the same order."""
+        clients = self._accounts.people(session, {each.client_id for each in bookings})
+        cleaners = self._staff.profiles(session, {each.cleaner_id for each in bookings if each.cleaner_id})
+        answers = []
+        for each in bookings:
+            client, cleaner = clients[each.client_id], cleaners.get(each.cleaner_id or "")
+            answers.append(
+                schemas.Booking(
+                    **each.model_dump(
+                        exclude={"client_id", "cleaner_id", "state", "quote", "version"},
+                    ),
+                    state=State(each.state),
+                    client=schemas.BookingClient(id=client.id, full_name=client.full_name),
+                    cleaner=cleaner
+                    and schemas.BookingCleaner(id=cleaner.id, full_name=cleaner.full_name, rating=cleaner.rating),
+                    duration_minutes=int((each.ends_at - each.starts_at).total_seconds()) // 60,
+                    quote=schemas.BookedQuote.model_validate(each.quote),
+                    free_cancellation_until=policy.free_until(self._settings, each),
+                )
+            )
+        return answers
+
+    def history(self, session: Session, events: Sequence[BookingEvent]) -> list[schemas.HistoryEntry]:
+        """The events, in the same order."""
+        people = self._accounts.people(session, {each.actor_id for each in events if each.actor_id})
+        entries = []
+        for each in events:
+            person = people.get(each.actor_id or "")
+            actor = person and schemas.HistoryActor(id=person.id, full_name=person.full_name, role=person.role)
+            entries.append(
+                schemas.HistoryEntry(
+                    at=each.at, actor=actor, kind=each.kind, state=State(each.state), details=each.details
+                )
+            )
+        return entries

@@ -1,0 +1,65 @@
+"""Dependencies that say which roles may use an operation at all; whose booking it is, the service checks."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.accounts.dependencies import InActor
+from app.bookings.models import State
+from app.bookings.queries import Filters
+from app.bookings.schemas import Moment
+from app.bookings.states import Transition, permits
+from app.catalog.schemas import Identifier
+from app.kit.actor import Actor, Role
+from app.kit.problems import Forbidden
+
+
+@dataclass(frozen=True)
+class Task:
+    """Somebody wants to change a booking."""
+
+    actor: Actor
+    booking_id: str
+
+
+def may(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[Task]]:
+    """Dependency: somebody whose role the state table allows this transition, and the booking of the path."""
+
+    async def permitted(booking_id: Identifier, actor: InActor) -> Task:
+        if not permits(transition, actor.role):
+            raise Forbidden
+        return Task(actor, booking_id)
+
+    return permitted
+
+
+async def _booker(actor: InActor) -> Actor:
+    if actor.role is Role.CLEANER:
+        raise Forbidden
+    return actor
+
+
+async def _participant(actor: InActor) -> Actor:
+    if actor.in_office:
+        raise Forbidden("The office has a list of its own.")
+    return actor
+
+
+InBooker = Annotated[Actor, Depends(_booker)]
+"""A client or the office."""
+InParticipant = Annotated[Actor, Depends(_participant)]
+"""A client or a cleaner."""
+
+
+async def _filters(
+    state: State | None = None,
+    start: Annotated[Moment | None, Query(alias="from", description="Visits that begin then or later")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Visits that begin before")] = None,
+) -> Filters:
+    return Filters(state=state, start=start, end=end)
+
+
+InFilters = Annotated[Filters, Depends(_filters)]
+"""Which bookings of a list are wanted."""

@@ -1,0 +1,92 @@
+"""Tells the client and the cleaner what happens to their visit."""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.accounts.service import Accounts, Person
+from app.bookings.models import Booking
+from app.notifications.service import Notifications, Recipient, Template
+from app.settings import Settings
+
+
+class Messages:
+    """Writes them in the transaction that changes the booking."""
+
+    def __init__(self, settings: Settings, accounts: Accounts, notifications: Notifications) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._notifications = notifications
+
+    def received(self, session: Session, booking: Booking) -> None:
+        """The booking waits for the office."""
+        self._client(session, booking, Template.BOOKING_RECEIVED)
+
+    def confirmed(self, session: Session, booking: Booking) -> None:
+        """The office has said yes."""
+        self._client(session, booking, Template.BOOKING_CONFIRMED)
+
+    def assigned(self, session: Session, booking: Booking, *, before: str | None) -> None:
+        """Somebody goes; `before` is the cleaner who had it until now."""
+        if before == booking.cleaner_id:
+            return
+        self._client(session, booking, Template.BOOKING_ASSIGNED)
+        self._cleaner(session, booking, Template.VISIT_ASSIGNED, booking.cleaner_id)
+        self._cleaner(session, booking, Template.VISIT_CANCELLED, before)
+
+    def rescheduled(self, session: Session, booking: Booking, *, before: str | None, starts_at: datetime) -> None:
+        """It takes place at another time; `before` and `starts_at` are what held until now."""
+        self._client(session, booking, Template.BOOKING_RESCHEDULED)
+        if before == booking.cleaner_id:
+            self._cleaner(session, booking, Template.VISIT_RESCHEDULED, before)
+        else:
+            self._cleaner(session, booking, Template.VISIT_ASSIGNED, booking.cleaner_id)
+            self._cleaner(session, booking, Template.VISIT_CANCELLED, before, when=self._when(starts_at))
+
+    def cancelled(self, session: Session, booking: Booking, reason: str, *, tell_client: bool = True) -> None:
+        """It does not take place."""
+        if tell_client:
+            self._client(session, booking, Template.BOOKING_CANCELLED, reason=reason)
+        self._cleaner(session, booking, Template.VISIT_CANCELLED, booking.cleaner_id, reason=reason)
+
+    def _client(self, session: Session, booking: Booking, template: Template, **facts: str) -> None:
+        self._tell(session, booking, template, booking.client_id, facts)
+
+    def _cleaner(
+        self, session: Session, booking: Booking, template: Template, cleaner_id: str | None, **facts: str
+    ) -> None:
+        if cleaner_id is not None:
+            self._tell(session, booking, template, cleaner_id, facts)
+
+    def _tell(
+        self, session: Session, booking: Booking, template: Template, account_id: str, facts: dict[str, str]
+    ) -> None:
+        wanted = {account_id, booking.client_id} | ({booking.cleaner_id} - {None})
+        people = self._accounts.people(session, [each for each in wanted if each is not None])
+        person = people.get(account_id)
+        if person is None or not person.is_active:
+            return
+        recipient = Recipient(person.id, person.email, person.full_name, person.language)
+        self._notifications.notify(session, template, recipient, **(self._facts(booking, people) | facts))
+
+    def _facts(self, booking: Booking, people: dict[str, Person]) -> dict[str, str]:
+        cleaner = people.get(booking.cleaner_id or "")
+        client = people.get(booking.client_id)
+        return {
+            "reference": booking.reference,
+            "service": booking.service_name,
+            "when": self._when(booking.starts_at),
+            "address": booking.address,
+            "price": _money(booking.price, booking.currency),
+            "cleaner": cleaner.full_name if cleaner else "",
+            "client": client.full_name if client else "",
+            "reason": "",
+            "fee": _money(booking.cancellation_fee, booking.currency),
+        }
+
+    def _when(self, at: datetime) -> str:
+        return at.astimezone(self._settings.zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _money(amount: int, currency: str) -> str:
+    return f"{amount // 100}.{amount % 100:02d} {currency}"

@@ -1,0 +1,233 @@
+"""HTTP routes of the bookings."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response, status
+
+from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor
+from app.bookings.dependencies import InBooker, InFilters, InParticipant, Task, may
+from app.bookings.problems import SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
+from app.bookings.schemas import (
+    Assignment,
+    Booking,
+    BookingChange,
+    Cancellation,
+    HistoryEntry,
+    NewBooking,
+    Rescheduling,
+)
+from app.bookings.states import Transition
+from app.catalog.problems import VisitTooLong
+from app.catalog.schemas import Identifier
+from app.kit.idempotency import IdempotencyKeyReused, InAttemptWithKey
+from app.kit.pagination import InPage, Page
+from app.kit.preconditions import CONFLICTS, InExpected, set_etag
+from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
+from app.services import InServices
+
+FOUND: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
+CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *BY_ROLE)
+CHANGED_BY_BODY: tuple[type[Problem], ...] = (PayloadTooLarge, *CHANGED)
+
+router = APIRouter(prefix="/api/v1/bookings", tags=["bookings"])
+
+
+def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
+    booking, version = seen
+    set_etag(response, version)
+    return booking
+
+
+@router.post(
+    "",
+    summary="Book a visit",
+    operation_id="create_booking",
+    status_code=status.HTTP_201_CREATED,
+    responses=responses(
+        SlotUnavailable,
+        TooSoon,
+        TooLate,
+        IdempotencyKeyReused,
+        VisitTooLong,
+        PayloadTooLarge,
+        ValidationFailed,
+        *BY_ROLE,
+    ),
+)
+async def create_booking(
+    order: NewBooking, actor: InBooker, services: InServices, attempt: InAttemptWithKey, response: Response
+) -> Booking:
+    """Book a visit for oneself, or, as the office, for the client `client_id`.
+
+    The company assigns a free cleaner at once, or confirms the booking later, as it has chosen.
+    """
+    booking = await services.bookings.create(actor, order, attempt)
+    response.headers["Location"] = f"{router.prefix}/{booking.id}"
+    return _tagged(response, (booking, 1))
+
+
+@router.get(
+    "",
+    summary="List my bookings",
+    operation_id="list_my_bookings",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def list_my_bookings(
+    actor: InParticipant,
+    services: InServices,
+    paging: InPage,
+    filters: InFilters,
+) -> Page[Booking]:
+    """A client's own bookings, or the visits that a cleaner is assigned to; the latest first."""
+    return await services.bookings.mine(actor, filters, paging)
+
+
+@router.get(
+    "/{booking_id}",
+    summary="Read a booking",
+    operation_id="read_booking",
+    responses=responses(*FOUND, *SIGNED_IN),
+)
+async def read_booking(booking_id: Identifier, actor: InActor, services: InServices, response: Response) -> Booking:
+    """One booking: its client, its cleaner and the office may read it."""
+    return _tagged(response, await services.bookings.read(actor, booking_id))
+
+
+@router.get(
+    "/{booking_id}/history",
+    summary="Read a booking's history",
+    operation_id="read_booking_history",
+    responses=responses(*FOUND, *SIGNED_IN),
+)
+async def read_booking_history(
+    booking_id: Identifier, actor: InActor, services: InServices, paging: InPage
+) -> Page[HistoryEntry]:
+    """Every change of the booking, the first first."""
+    return await services.bookings.history(actor, booking_id, paging)
+
+
+@router.patch(
+    "/{booking_id}",
+    summary="Change address or notes",
+    operation_id="change_booking",
+    responses=responses(*CONFLICTS, *CHANGED_BY_BODY),
+)
+async def change_booking(
+    task: Annotated[Task, Depends(may(Transition.CHANGE))],
+    change: BookingChange,
+    services: InServices,
+    expected: InExpected,
+    response: Response,
+) -> Booking:
+    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun."""
+    return _tagged(response, await services.bookings.change(task.actor, task.booking_id, change, expected))
+
+
+@router.post(
+    "/{booking_id}/reschedule",
+    summary="Move a visit",
+    operation_id="reschedule_booking",
+    responses=responses(SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *CHANGED_BY_BODY),
+)
+async def reschedule_booking(
+    task: Annotated[Task, Depends(may(Transition.RESCHEDULE))],
+    rescheduling: Rescheduling,
+    services: InServices,
+    expected: InExpected,
+    response: Response,
+) -> Booking:
+    """Move the visit to another time: with the same cleaner who is free then, otherwise with another one."""
+    seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling.starts_at, expected)
+    return _tagged(response, seen)
+
+
+@router.post(
+    "/{booking_id}/cancel",
+    summary="Cancel a booking",
+    operation_id="cancel_booking",
+    responses=responses(*CHANGED_BY_BODY),
+)
+async def cancel_booking(
+    task: Annotated[Task, Depends(may(Transition.CANCEL))],
+    cancellation: Cancellation,
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """Cancel: without a fee for clients until `free_cancellation_until`, and always for the office."""
+    return _tagged(response, await services.bookings.cancel(task.actor, task.booking_id, cancellation.reason))
+
+
+@router.post(
+    "/{booking_id}/confirm",
+    summary="Confirm a booking",
+    operation_id="confirm_booking",
+    responses=responses(*CHANGED),
+)
+async def confirm_booking(
+    task: Annotated[Task, Depends(may(Transition.CONFIRM))],
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """Say yes to a requested booking."""
+    return _tagged(response, await services.bookings.confirm(task.actor, task.booking_id))
+
+
+@router.post(
+    "/{booking_id}/assign",
+    summary="Assign a cleaner",
+    operation_id="assign_booking",
+    responses=responses(SlotUnavailable, *CHANGED_BY_BODY),
+)
+async def assign_booking(
+    task: Annotated[Task, Depends(may(Transition.ASSIGN))],
+    assignment: Assignment,
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """Send this cleaner, or the least loaded free one; a requested booking is confirmed by it."""
+    return _tagged(response, await services.bookings.assign(task.actor, task.booking_id, assignment.cleaner_id))
+
+
+@router.post(
+    "/{booking_id}/start",
+    summary="Start a visit",
+    operation_id="start_booking",
+    responses=responses(TooEarly, *CHANGED),
+)
+async def start_booking(
+    task: Annotated[Task, Depends(may(Transition.START))],
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """The cleaner begins; from two hours before the visit's time."""
+    return _tagged(response, await services.bookings.start(task.actor, task.booking_id))
+
+
+@router.post(
+    "/{booking_id}/complete",
+    summary="Complete a visit",
+    operation_id="complete_booking",
+    responses=responses(*CHANGED),
+)
+async def complete_booking(
+    task: Annotated[Task, Depends(may(Transition.COMPLETE))],
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """The cleaner is done."""
+    return _tagged(response, await services.bookings.complete(task.actor, task.booking_id))
+
+
+@router.post(
+    "/{booking_id}/no-show",
+    summary="Report that nobody was there",
+    operation_id="miss_booking",
+    responses=responses(TooEarly, *CHANGED),
+)
+async def miss_booking(
+    task: Annotated[Task, Depends(may(Transition.MISS))],
+    services: InServices,
+    response: Response,
+) -> Booking:
+    """The client did not let the cleaner in; from the visit's time on."""
+    return _tagged(response, await services.bookings.miss(task.actor, task.booking_id))

@@ -1,0 +1,1 @@
+"""Catalogue: services, extras, quotes."""

@@ -1,0 +1,207 @@
+"""What clients send to the catalogue, and what they get."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.catalog.models import CleaningService, ServiceExtra
+from app.kit.fields import WHOLE
+
+Identifier = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"]),
+]
+MAXIMUM_EXTRAS = 20
+MAXIMUM_PRICE = 10_000_000
+MAXIMUM_MINUTES = 720
+
+# No control characters, and not only white space.
+_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=_VISIBLE),
+    Field(examples=["Regular cleaning"]),
+]
+Description = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    Field(examples=["Dusting, floors, kitchen and bathroom"]),
+]
+Position = Annotated[
+    int, Field(strict=True, ge=0, le=10_000, description="Order in lists, the smallest first", examples=[10]), WHOLE
+]
+Price = Annotated[
+    int,
+    Field(strict=True, ge=0, le=MAXIMUM_PRICE, description="Minor units of the currency, e.g. cents", examples=[1500]),
+    WHOLE,
+]
+Minutes = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINUTES, description="Minutes", examples=[30]), WHOLE]
+Seconds = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINUTES * 60, description="Seconds", examples=[90]), WHOLE]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=100, examples=[1]), WHOLE]
+Flag = Annotated[bool, Field(strict=True, examples=[True])]
+Measure = Literal["square_metres", "rooms", "hours"]
+
+
+class Incoming(BaseModel):
+    """Base of what clients send: a misspelt field is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ExtraChoice(Incoming):
+    """An extra that a client wants."""
+
+    extra_id: Identifier
+    quantity: Quantity = 1
+
+
+class QuoteRequest(Incoming):
+    """What is to be cleaned. Which measures a service needs, its `measures` say."""
+
+    service_id: Identifier
+    square_metres: Annotated[int, Field(strict=True, ge=1, le=2000), WHOLE] | None = Field(None, examples=[60])
+    rooms: Annotated[int, Field(strict=True, ge=1, le=50), WHOLE] | None = Field(None, examples=[3])
+    hours: Annotated[int, Field(strict=True, ge=1, le=12), WHOLE] | None = Field(None, examples=[None])
+    extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS, examples=[[]])
+
+
+class QuoteItem(BaseModel):
+    """One line of a quote."""
+
+    kind: Literal["base", "square_metres", "rooms", "hours", "extra"]
+    name: str = Field(examples=["Regular cleaning"])
+    quantity: int
+    unit_price: int = Field(description="Minor units", examples=[150])
+    amount: int = Field(description="Minor units: quantity x unit_price", examples=[9000])
+
+
+class Quote(BaseModel):
+    """Price and duration of a visit."""
+
+    service_id: str
+    service_name: str = Field(examples=["Regular cleaning"])
+    items: list[QuoteItem]
+    total: int = Field(description="Minor units of the currency, e.g. cents", examples=[9900])
+    currency: str = Field(description="ISO 4217", examples=["EUR"])
+    duration_minutes: int = Field(description="In whole half hours", examples=[150])
+
+
+def _untouched() -> Any:  # noqa: ANN401  # stands for a value of any field
+    """Default of a field that a change leaves as it is; by a factory, so that no `null` gets into the schema."""
+    return None
+
+
+class NewService(Incoming):
+    """A service to offer. What it neither charges nor times by stays 0; a visit lasts half an hour at least."""
+
+    name: Name
+    description: Description = ""
+    position: Position = 0
+    base_price: Price = 0
+    price_per_square_metre: Price = 0
+    price_per_room: Price = 0
+    price_per_hour: Price = 0
+    base_minutes: Minutes = 0
+    seconds_per_square_metre: Seconds = 0
+    minutes_per_room: Minutes = 0
+    is_active: Flag = True
+
+
+class ServiceChange(Incoming):
+    """What is to change in a service; all else stays."""
+
+    name: Name = Field(default_factory=_untouched)
+    description: Description = Field(default_factory=_untouched)
+    position: Position = Field(default_factory=_untouched)
+    base_price: Price = Field(default_factory=_untouched)
+    price_per_square_metre: Price = Field(default_factory=_untouched)
+    price_per_room: Price = Field(default_factory=_untouched)
+    price_per_hour: Price = Field(default_factory=_untouched)
+    base_minutes: Minutes = Field(default_factory=_untouched)
+    seconds_per_square_metre: Seconds = Field(default_factory=_untouched)
+    minutes_per_room: Minutes = Field(default_factory=_untouched)
+    is_active: Flag = Field(default_factory=_untouched)
+
+
+class NewExtra(Incoming):
+    """An extra to offer with a service."""
+
+    name: Name
+    position: Position = 0
+    price: Price = Field(0, description="Of one")
+    minutes: Minutes = Field(0, description="Of one")
+    maximum_quantity: Quantity = 1
+    is_active: Flag = True
+
+
+class ExtraChange(Incoming):
+    """What is to change in an extra; all else stays."""
+
+    name: Name = Field(default_factory=_untouched)
+    position: Position = Field(default_factory=_untouched)
+    price: Price = Field(default_factory=_untouched)
+    minutes: Minutes = Field(default_factory=_untouched)
+    maximum_quantity: Quantity = Field(default_factory=_untouched)
+    is_active: Flag = Field(default_factory=_untouched)
+
+
+class Extra(BaseModel):
+    """Something that can be added to a service."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(examples=["5a1c9e7c-5a0f-4d2b-8a55-0f6f9b8f7a21"])
+    service_id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
+    name: str = Field(examples=["Windows"])
+    position: int
+    price: int = Field(description="Minor units, of one", examples=[500])
+    minutes: int = Field(description="Of one", examples=[15])
+    maximum_quantity: int = Field(examples=[10])
+    is_active: bool
+    version: int = Field(description="Its ETag, without the quotation marks", examples=[1])
+
+    @classmethod
+    def of(cls, extra: ServiceExtra) -> "Extra":
+        """Make it from the row."""
+        return cls.model_validate(extra)
+
+
+class Service(BaseModel):
+    """Something the company does, with the rule for its price and duration."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
+    name: str = Field(examples=["Regular cleaning"])
+    description: str
+    position: int
+    base_price: int = Field(description="Minor units, as all prices", examples=[1500])
+    price_per_square_metre: int = Field(examples=[150])
+    price_per_room: int
+    price_per_hour: int
+    base_minutes: int = Field(examples=[30])
+    seconds_per_square_metre: int = Field(examples=[90])
+    minutes_per_room: int
+    is_active: bool
+    version: int = Field(description="Its ETag, without the quotation marks; a change of an extra raises it too")
+    created_at: datetime
+    updated_at: datetime
+    measures: list[Measure] = Field(description="What a quote for it must say", examples=[["square_metres"]])
+    extras: list[Extra]
+
+    @classmethod
+    def of(cls, service: CleaningService, measures: list[Measure], extras: list[ServiceExtra]) -> "Service":
+        """Make it from the rows."""
+        return cls.model_validate(
+            service.model_dump() | {"measures": measures, "extras": [Extra.of(extra) for extra in extras]}
+        )
+
+
+class Offer(BaseModel):
+    """Everything that can be booked."""
+
+    currency: str = Field(description="ISO 4217, of all prices", examples=["EUR"])
+    items: list[Service]

@@ -1,0 +1,1 @@
+"""Office: lists, schedules and figures for managers."""

@@ -1,0 +1,131 @@
+"""HTTP routes of the office."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import StringConstraints
+
+from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
+from app.accounts.schemas import SearchText
+from app.bookings.dependencies import InFilters
+from app.bookings.schemas import Booking
+from app.catalog.schemas import Identifier
+from app.kit.outbox import State
+from app.kit.pagination import InPage, Page
+from app.kit.problems import FieldError, NotFound, ValidationFailed, responses
+from app.office.problems import NotDead
+from app.office.schemas import AuditEntry, CleanerDay, Figures, Message
+from app.services import InServices
+from app.staff.schemas import Day
+
+LONGEST_PERIOD = timedelta(days=366)
+
+router = APIRouter(prefix="/api/v1/office", tags=["office"])
+
+
+@router.get(
+    "/bookings",
+    summary="List and search all bookings",
+    operation_id="list_bookings",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the request
+    _: InOffice,
+    services: InServices,
+    page: InPage,
+    filters: InFilters,
+    cleaner_id: Annotated[Identifier | None, Query(description="Only this cleaner's")] = None,
+    client_id: Annotated[Identifier | None, Query(description="Only this client's")] = None,
+    q: Annotated[
+        SearchText | None,
+        Query(
+            description="The reference, or beginnings of words of the client's name, e-mail address or phone",
+            examples=["petrova"],
+        ),
+    ] = None,
+) -> Page[Booking]:
+    """Anybody's bookings, the latest visits first."""
+    wanted = replace(filters, cleaner_id=cleaner_id, client_ids=None if client_id is None else [client_id])
+    return await services.office.bookings(wanted, q, page)
+
+
+@router.get(
+    "/schedule",
+    summary="Read a day's schedule",
+    operation_id="read_schedule",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def read_schedule(
+    _: InOffice,
+    services: InServices,
+    page: InPage,
+    date: Annotated[Day, Query(description="In the company's time zone", examples=["2026-12-01"])],
+) -> Page[CleanerDay]:
+    """Each cleaner with the visits of the day."""
+    return await services.office.schedule(date, page)
+
+
+@router.get(
+    "/figures",
+    summary="Read key figures",
+    operation_id="read_figures",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def read_figures(
+    _: InOffice,
+    services: InServices,
+    first: Annotated[Day, Query(alias="from", description="First day", examples=["2026-12-01"])],
+    last: Annotated[Day, Query(alias="to", description="Last day, at most a year later", examples=["2026-12-31"])],
+) -> Figures:
+    """Bookings, revenue, cancellations and the load of each cleaner in a period."""
+    if not timedelta(0) <= last - first < LONGEST_PERIOD:
+        wrong = FieldError(location="query", field="to", code="period", message="From `from` to at most 366 days later")
+        raise ValidationFailed(errors=[wrong])
+    return await services.office.figures(first, last)
+
+
+@router.get(
+    "/notifications",
+    summary="List notifications",
+    operation_id="list_notifications",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def list_notifications(
+    _: InOffice, services: InServices, page: InPage, state: State = State.DEAD
+) -> Page[Message]:
+    """Notifications in one state, the newest first."""
+    return await services.office.messages(state, page)
+
+
+@router.post(
+    "/notifications/{message_id}/retry",
+    summary="Send a dead letter again",
+    operation_id="retry_notification",
+    responses=responses(NotFound, NotDead, ValidationFailed, *BY_ROLE),
+)
+async def retry_notification(message_id: Identifier, actor: InOffice, services: InServices) -> Message:
+    """Give a notification that has failed for good all its attempts again."""
+    return await services.office.send_again(actor, message_id)
+
+
+@router.get(
+    "/audit",
+    summary="Read the audit log",
+    operation_id="read_audit_log",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def read_audit_log(  # each is a part of the request
+    _: InAdmin,
+    services: InServices,
+    page: InPage,
+    actor_id: Annotated[Identifier | None, Query(description="Who did it")] = None,
+    subject_id: Annotated[Identifier | None, Query(description="What it was done to")] = None,
+    action: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^[a-z_.]{1,50}$")] | None,
+        Query(description="What was done", examples=["role.changed"]),
+    ] = None,
+) -> Page[AuditEntry]:
+    """Log-ins, changes of roles, bookings and the catalogue; the newest first."""
+    return await services.office.audit(actor_id, subject_id, action, page)

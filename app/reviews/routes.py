@@ -1,0 +1,66 @@
+"""HTTP routes: Reviews of completed bookings."""
+
+from fastapi import APIRouter, Response, status
+
+from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor, InClient
+from app.catalog.schemas import Identifier
+from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.pagination import InPage, Page
+from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
+from app.reviews.problems import AlreadyReviewed, BookingNotCompleted
+from app.reviews.schemas import PublicReview, ReviewRequest, ReviewView
+from app.services import InServices
+
+router = APIRouter(prefix="/api/v1", tags=["reviews"])
+
+
+@router.post(
+    "/bookings/{booking_id}/review",
+    summary="Review a booking",
+    operation_id="add_review",
+    status_code=status.HTTP_201_CREATED,
+    responses=responses(
+        NotFound,
+        BookingNotCompleted,
+        AlreadyReviewed,
+        PayloadTooLarge,
+        ValidationFailed,
+        IdempotencyKeyReused,
+        *BY_ROLE,
+    ),
+)
+async def add_review(  # noqa: PLR0913  # what FastAPI injects
+    *,
+    booking_id: Identifier,
+    request: ReviewRequest,
+    actor: InClient,
+    services: InServices,
+    attempt: InAttempt,
+    response: Response,
+) -> ReviewView:
+    """Say how a completed visit of one's own was; once, and for good."""
+    review = await services.reviews.add(actor, booking_id, request, attempt)
+    response.headers["Location"] = f"/api/v1/bookings/{booking_id}/review"
+    return review
+
+
+@router.get(
+    "/bookings/{booking_id}/review",
+    summary="Read a booking's review",
+    operation_id="read_review",
+    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+)
+async def read_review(booking_id: Identifier, actor: InActor, services: InServices) -> ReviewView:
+    """The review, for the booking's client, its cleaner and the office."""
+    return await services.reviews.of_booking(actor, booking_id)
+
+
+@router.get(
+    "/cleaners/{cleaner_id}/reviews",
+    summary="List a cleaner's reviews",
+    operation_id="list_reviews",
+    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+)
+async def list_reviews(cleaner_id: Identifier, _: InActor, services: InServices, page: InPage) -> Page[PublicReview]:
+    """What clients say about a cleaner, the newest first."""
+    return await services.reviews.of_cleaner(cleaner_id, page)

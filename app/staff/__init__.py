@@ -1,0 +1,1 @@
+"""Staff: cleaners, working hours, days off, free slots."""

@@ -1,0 +1,174 @@
+"""HTTP routes: Cleaners, their hours and their free time."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response, status
+
+from app.accounts.dependencies import ALWAYS, BY_ROLE, InActor, InOffice
+from app.catalog.schemas import Identifier
+from app.kit.actor import OFFICE, Actor, Role
+from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.pagination import InPage, Page
+from app.kit.preconditions import CONFLICTS, InExpected, set_etag
+from app.kit.problems import Forbidden, NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
+from app.services import InServices
+from app.staff.models import SLOT_MINUTES
+from app.staff.schemas import (
+    MAXIMUM_DAYS,
+    MAXIMUM_DURATION,
+    Availability,
+    CleanerView,
+    Day,
+    DayOffRequest,
+    DayOffView,
+    Week,
+    WeekChange,
+)
+
+WITH_BODY = (PayloadTooLarge, ValidationFailed)
+ABOUT_ONE: tuple[type[Problem], ...] = (NotFound, *BY_ROLE)
+
+router = APIRouter(prefix="/api/v1", tags=["staff"])
+
+
+async def staff_actor(actor: InActor) -> Actor:
+    """Dependency: a cleaner, or somebody of the office.
+
+    Raises:
+        Forbidden: anybody else.
+    """
+    if actor.role not in OFFICE | {Role.CLEANER}:
+        raise Forbidden
+    return actor
+
+
+InStaff = Annotated[Actor, Depends(staff_actor)]
+
+
+@router.get(
+    "/availability",
+    summary="When visits can begin",
+    operation_id="read_availability",
+    responses=responses(ValidationFailed, *ALWAYS),
+)
+async def read_availability(
+    services: InServices,
+    date: Annotated[Day, Query(description="The first day, in the company's time zone")],
+    duration_minutes: Annotated[
+        int,
+        Query(
+            ge=SLOT_MINUTES,
+            le=MAXIMUM_DURATION,
+            multiple_of=SLOT_MINUTES,
+            description="How long the visit takes; a quote says it",
+            examples=[150],
+        ),
+    ],
+    days: Annotated[int, Query(ge=1, le=MAXIMUM_DAYS, description="How many days")] = 1,
+) -> Availability:
+    """All times at which a visit of this length can begin, and how many cleaners are free for it.
+
+    Visits cannot be booked for the next few hours, nor very far ahead; such days are empty.
+    """
+    return await services.staff.availability(date, days, duration_minutes)
+
+
+@router.get(
+    "/cleaners",
+    summary="List the cleaners",
+    operation_id="list_cleaners",
+    responses=responses(ValidationFailed, *BY_ROLE),
+)
+async def list_cleaners(_: InOffice, services: InServices, page: InPage) -> Page[CleanerView]:
+    """Everybody who is or has been a cleaner, the longest-serving first."""
+    return await services.staff.cleaners(page)
+
+
+@router.get(
+    "/cleaners/{cleaner_id}",
+    summary="Read a cleaner",
+    operation_id="read_cleaner",
+    responses=responses(ValidationFailed, *ABOUT_ONE),
+)
+async def read_cleaner(cleaner_id: Identifier, actor: InStaff, services: InServices) -> CleanerView:
+    """One cleaner; cleaners see themselves only."""
+    return await services.staff.cleaner(actor, cleaner_id)
+
+
+@router.get(
+    "/cleaners/{cleaner_id}/working-hours",
+    summary="Read working hours",
+    operation_id="read_working_hours",
+    responses=responses(ValidationFailed, *ABOUT_ONE),
+)
+async def read_working_hours(cleaner_id: Identifier, actor: InStaff, services: InServices, response: Response) -> Week:
+    """The whole week; cleaners see their own only."""
+    week = await services.staff.week(actor, cleaner_id)
+    set_etag(response, week.version)
+    return week
+
+
+@router.put(
+    "/cleaners/{cleaner_id}/working-hours",
+    summary="Replace working hours",
+    operation_id="replace_working_hours",
+    responses=responses(*WITH_BODY, *CONFLICTS, *ABOUT_ONE),
+)
+async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
+    *,
+    cleaner_id: Identifier,
+    change: WeekChange,
+    actor: InStaff,
+    services: InServices,
+    expected: InExpected,
+    response: Response,
+) -> Week:
+    """Replace the whole week. Bookings that exist already stay as they are."""
+    week = await services.staff.change_week(actor, cleaner_id, change, expected)
+    set_etag(response, week.version)
+    return week
+
+
+@router.get(
+    "/cleaners/{cleaner_id}/days-off",
+    summary="List days off",
+    operation_id="list_days_off",
+    responses=responses(ValidationFailed, *ABOUT_ONE),
+)
+async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServices, page: InPage) -> Page[DayOffView]:
+    """All days off, the last ones first; cleaners see their own only."""
+    return await services.staff.days_off(actor, cleaner_id, page)
+
+
+@router.post(
+    "/cleaners/{cleaner_id}/days-off",
+    summary="Add days off",
+    operation_id="add_day_off",
+    status_code=status.HTTP_201_CREATED,
+    responses=responses(*WITH_BODY, IdempotencyKeyReused, *ABOUT_ONE),
+)
+async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
+    *,
+    cleaner_id: Identifier,
+    request: DayOffRequest,
+    actor: InStaff,
+    services: InServices,
+    attempt: InAttempt,
+    response: Response,
+) -> DayOffView:
+    """Take a cleaner off work for a day or several. Bookings that exist already stay as they are."""
+    day_off = await services.staff.add_day_off(actor, cleaner_id, request, attempt)
+    response.headers["Location"] = f"/api/v1/cleaners/{cleaner_id}/days-off/{day_off.id}"
+    return day_off
+
+
+@router.delete(
+    "/cleaners/{cleaner_id}/days-off/{day_off_id}",
+    summary="Remove days off",
+    operation_id="remove_day_off",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(ValidationFailed, *ABOUT_ONE),
+)
+async def remove_day_off(cleaner_id: Identifier, day_off_id: Identifier, actor: InStaff, services: InServices) -> None:
+    """Let a cleaner work on these days after all."""
+    await services.staff.remove_day_off(actor, cleaner_id, day_off_id)
