@@ -33,15 +33,22 @@ no_download_addresses() {
 lint() {
     step "ruff check" ruff check
     step "ruff format" ruff format --check
-    step "mypy" mypy app tests roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins molecule
+    step "mypy" mypy app tests bench roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins molecule
     step "yamllint" yamllint --strict .
     step "shellcheck" shell_scripts
     step "ansible-lint" ansible-lint --profile production --strict --offline
     step "no download addresses" no_download_addresses
 }
 
+covered() {
+    coverage combine --quiet && coverage report
+}
+
 unit() {
-    step "tests of app and monitor" pytest --junitxml=.cache/test/unit.xml
+    rm -rf .cache/coverage
+    mkdir -p .cache/coverage
+    step "tests of app and monitor" coverage run -m pytest --junitxml=.cache/test/unit.xml
+    step "branch coverage of app" covered
 }
 
 # In a process of its own, whose end, however it comes, removes the scenario's hosts.

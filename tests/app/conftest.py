@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from pysqlite3 import dbapi2
 from sqlalchemy import make_url
 
 from app.migrations.upgrade import migrate
+from tests.app.people import Person, sign_in
 
 ROOT = Path(__file__).parents[2]
+SECRET_KEY = "secret-key-of-the-tests-0123456789ab"
 CANARY_TOKEN = "canary-token-of-the-tests-0123456789"
 START_TIMEOUT = 30.0
 
@@ -68,6 +70,32 @@ class Server:
             connection.close()
 
 
+HOUSE_SETTINGS = {"BUSINESS_TIMEZONE": "Europe/Berlin", "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000"}
+
+
+class House:
+    """A running API and people in it."""
+
+    def __init__(self, server: Server, clients: ExitStack) -> None:
+        self.server = server
+        self._clients = clients
+        self.anonymous = self.client()
+        """Nobody in particular."""
+
+    @property
+    def database(self) -> Path:
+        """Its file."""
+        return self.server.database
+
+    def client(self) -> httpx.Client:
+        """Return a consumer that is not signed in."""
+        return self._clients.enter_context(httpx.Client(base_url=self.server.url, timeout=40, trust_env=False))
+
+    def person(self, role: str = "client") -> Person:
+        """Register somebody new with this role, and sign in."""
+        return sign_in(self.client(), self.server.database, new_user(), role)
+
+
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """End the process at the end of the block, even a stopped one."""
@@ -84,12 +112,12 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
                 process.wait()
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    """A fresh Redis."""
+@contextmanager
+def redis_server(directory: Path) -> Iterator[Redis]:
+    """Run a fresh Redis whose files are in `directory`."""
     port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    with (tmp_path / "redis.log").open("wb") as out:
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    with (directory / "redis.log").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     with ended(process):
         deadline = time.monotonic() + START_TIMEOUT
@@ -98,23 +126,64 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 break
             except OSError:
-                assert time.monotonic() < deadline, (tmp_path / "redis.log").read_text()
+                assert time.monotonic() < deadline, (directory / "redis.log").read_text()
                 time.sleep(0.05)
         yield Redis(process, port)
+
+
+def environment_of(directory: Path, redis: Redis) -> dict[str, str]:
+    """The environment of an API whose database is in `directory`."""
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return coverage | {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": f"sqlite:///{directory}/test.db",
+        "REDIS_URL": redis.url,
+        "SECRET_KEY": SECRET_KEY,
+        "CANARY_TOKEN": CANARY_TOKEN,
+        "HOST": "127.0.0.1",
+    }
+
+
+@contextmanager
+def api_server(directory: Path, environment: dict[str, str]) -> Iterator[Server]:
+    """Run `python -m app serve` and wait until it is ready."""
+    port = free_port()
+    log = directory / f"server-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            env=environment | {"PORT": str(port)},
+            cwd=directory,
+            stdout=out,
+            stderr=out,
+        )
+    with ended(process):
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        yield Server(process, url, directory / "test.db", log)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A fresh Redis."""
+    with redis_server(tmp_path) as redis:
+        yield redis
 
 
 @pytest.fixture
 def environment(tmp_path: Path, redis: Redis) -> dict[str, str]:
     """The environment of an API that uses this test's own files and Redis."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": f"sqlite:///{tmp_path}/test.db",
-        "REDIS_URL": redis.url,
-        "SECRET_KEY": "secret-key-of-the-tests-0123456789ab",
-        "CANARY_TOKEN": CANARY_TOKEN,
-        "HOST": "127.0.0.1",
-    }
+    return environment_of(tmp_path, redis)
 
 
 Serve = Callable[..., Server]
@@ -131,37 +200,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def serve(tmp_path: Path, environment: dict[str, str], migrated: Path) -> Iterator[Serve]:
     """Start `python -m app serve` with further settings, and wait until it is ready."""
-    started: list[subprocess.Popen[bytes]] = []
     shutil.copy(migrated, tmp_path / "test.db")
-
-    def start(**settings: str) -> Server:
-        port = free_port()
-        log = tmp_path / f"server-{port}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
-                env=environment | {"PORT": str(port)} | settings,
-                cwd=tmp_path,
-                stdout=out,
-                stderr=out,
-            )
-        started.append(process)
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
-                    return Server(process, url, tmp_path / "test.db", log)
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-
-    yield start
-    for process in started:
-        with ended(process):
-            pass
+    with ExitStack() as started:
+        yield lambda **settings: started.enter_context(api_server(tmp_path, environment | settings))
 
 
 @pytest.fixture
@@ -175,3 +216,22 @@ def client(server: Server) -> Iterator[httpx.Client]:
     """A consumer of that API."""
     with httpx.Client(base_url=server.url, timeout=40, trust_env=False) as client:
         yield client
+
+
+@contextmanager
+def open_house(directory: Path, migrated: Path, settings: dict[str, str] | None = None) -> Iterator[House]:
+    """Run an API for several tests, with its files in `directory`."""
+    shutil.copy(migrated, directory / "test.db")
+    with (
+        redis_server(directory) as redis,
+        api_server(directory, environment_of(directory, redis) | HOUSE_SETTINGS | (settings or {})) as server,
+        ExitStack() as clients,
+    ):
+        yield House(server, clients)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+    """One API for all tests that bring their own people and need no setting of their own."""
+    with open_house(tmp_path_factory.mktemp("house"), migrated) as house:
+        yield house

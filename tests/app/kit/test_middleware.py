@@ -1,4 +1,4 @@
-"""Limits around a request, each before a small application of its own."""
+"""What every request passes through, before a small application of its own."""
 
 import asyncio
 
@@ -6,7 +6,18 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.kit.middleware import CatchAll, ConcurrencyLimit, Deadline, RequestId, SecurityHeaders
+from app.kit.metrics import Metrics
+from app.kit.middleware import Entrance, Limits
+from app.kit.throttle import Throttles
+
+
+def entrance_of(app: ASGIApp, *, concurrency: int = 10, seconds: float = 20, per_address: int = 100) -> Entrance:
+    return Entrance(
+        app,
+        limits=Limits(concurrency, seconds, 1000),
+        metrics=Metrics(),
+        throttles=Throttles(per_address=per_address, per_account=100),
+    )
 
 
 def client_of(app: ASGIApp) -> httpx.AsyncClient:
@@ -33,7 +44,7 @@ async def broken(scope: Scope, _receive: Receive, send: Send) -> None:
 
 def test_a_request_past_its_deadline_is_answered_504() -> None:
     async def scene() -> httpx.Response:
-        async with client_of(Deadline(slow, seconds=0.1)) as client:
+        async with client_of(entrance_of(slow, seconds=0.1)) as client:
             assert (await client.get("/fast")).status_code == 200
             return await client.get("/slow")
 
@@ -42,7 +53,7 @@ def test_a_request_past_its_deadline_is_answered_504() -> None:
 
 
 def test_what_exceeds_the_limit_is_shed_but_health_passes() -> None:
-    limited = ConcurrencyLimit(slow, limit=1)
+    limited = entrance_of(slow, concurrency=1)
 
     async def scene() -> list[int]:
         async with client_of(limited) as client:
@@ -61,7 +72,7 @@ def test_what_exceeds_the_limit_is_shed_but_health_passes() -> None:
 
 def test_an_unexpected_error_is_a_500_that_tells_nothing() -> None:
     async def scene() -> httpx.Response:
-        async with client_of(RequestId(SecurityHeaders(CatchAll(broken)))) as client:
+        async with client_of(entrance_of(broken)) as client:
             return await client.get("/whole", headers={"X-Request-ID": "quote-me-1"})
 
     failed = asyncio.run(scene())
@@ -73,8 +84,35 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing() -> None:
 
 def test_half_an_answer_is_never_completed_with_a_second_one() -> None:
     async def scene() -> None:
-        async with client_of(CatchAll(broken)) as client:
+        async with client_of(entrance_of(broken)) as client:
             await client.get("/half")
 
     with pytest.raises(LookupError):
         asyncio.run(scene())
+
+
+def test_too_many_requests_of_an_address_are_refused_and_told_where_they_stand() -> None:
+    async def scene() -> list[httpx.Response]:
+        async with client_of(entrance_of(slow, per_address=2)) as client:
+            return [await client.get(path) for path in ("/api/a", "/api/b", "/api/c", "/health/live", "/docs")]
+
+    first, second, third, health, docs = asyncio.run(scene())
+    assert [each.status_code for each in (first, second, third, health, docs)] == [200, 200, 429, 200, 200]
+    assert {each.headers["RateLimit-Policy"] for each in (first, second, third)} == {'"address";q=2;w=60'}
+    assert [each.headers["RateLimit"].split(";t=")[0] for each in (first, second, third)] == [
+        '"address";r=1',
+        '"address";r=0',
+        '"address";r=0',
+    ]
+    assert third.json()["type"] == "/problems/too-many-requests"
+    assert third.headers["Retry-After"] == third.headers["RateLimit"].rpartition("=")[2]
+    assert "RateLimit" not in health.headers
+    assert "RateLimit" not in docs.headers
+
+
+def test_a_body_that_is_announced_as_too_large_is_refused_unread() -> None:
+    async def scene() -> httpx.Response:
+        async with client_of(entrance_of(slow)) as client:
+            return await client.post("/", content=b"x" * 1001)
+
+    assert asyncio.run(scene()).status_code == 413

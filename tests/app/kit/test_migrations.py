@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from pysqlite3 import dbapi2
-from sqlalchemy import make_url
+from sqlalchemy import inspect, make_url
 from sqlmodel import SQLModel
 
-from app.accounts import models
+import app.tables  # noqa: F401  # registers all tables
 from app.kit import sqlite
 from app.kit.migrations import DIRECTORY, MigrationError, newest_revision, revision
 from app.migrations.upgrade import migrate
@@ -29,14 +31,171 @@ def upgrade() -> None:
     op.execute("INSERT INTO no_such_table VALUES (1)")
 """
 
+ANN = "0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"
+AT = "2026-03-01 10:00:00.000000"
+SAMPLES: dict[str, dict[str, object]] = {
+    "user_account": {
+        "id": ANN,
+        "email": "ann@example.com",
+        "password_hash": "x",
+        "full_name": "Ann Petrova",
+        "phone": "+4915112345678",
+        "created_at": AT,
+        "updated_at": AT,
+    },
+    "account_term": {"term": "petrova", "account_id": ANN},
+    "login_session": {
+        "id": "s",
+        "account_id": ANN,
+        "user_agent": "x",
+        "created_at": AT,
+        "used_at": AT,
+        "expires_at": AT,
+    },
+    "refresh_token": {"token_hash": "x", "session_id": "s", "created_at": AT},
+    "one_time_token": {
+        "token_hash": "x",
+        "account_id": ANN,
+        "purpose": "verify_email",
+        "email": "ann@example.com",
+        "expires_at": AT,
+    },
+    "audit_entry": {"at": AT, "action": "login.succeeded", "actor_id": ANN, "details": "{}"},
+    "outbox_message": {
+        "id": "m",
+        "channel": "email",
+        "recipient": "ann@example.com",
+        "template": "x",
+        "subject": "x",
+        "body": "x",
+        "state": "pending",
+        "attempts": 0,
+        "due_at": AT,
+        "created_at": AT,
+    },
+    "idempotency_record": {"scope": ANN, "key": "k", "fingerprint": "f", "answer": "{}", "created_at": AT},
+    "cleaning_service": {
+        "id": "c",
+        "name": "x",
+        "description": "",
+        "position": 0,
+        "base_price": 100,
+        "price_per_square_metre": 0,
+        "price_per_room": 0,
+        "price_per_hour": 0,
+        "base_minutes": 60,
+        "seconds_per_square_metre": 0,
+        "minutes_per_room": 0,
+        "version": 1,
+        "created_at": AT,
+        "updated_at": AT,
+    },
+    "service_extra": {
+        "id": "e",
+        "service_id": "c",
+        "name": "x",
+        "position": 0,
+        "price": 0,
+        "minutes": 0,
+        "maximum_quantity": 1,
+        "version": 1,
+    },
+    "cleaner": {"account_id": ANN, "rating_total": 5, "rating_count": 1, "version": 1, "created_at": AT},
+    "working_hours": {"cleaner_id": ANN, "weekday": 0, "starts": 540, "ends": 1020},
+    "day_off": {
+        "id": "d",
+        "cleaner_id": ANN,
+        "first_day": "2026-03-01",
+        "last_day": "2026-03-02",
+        "reason": "",
+        "created_at": AT,
+    },
+    "booking": {
+        "id": "b",
+        "reference": "ABCDEFGH",
+        "client_id": ANN,
+        "cleaner_id": ANN,
+        "service_id": "c",
+        "service_name": "x",
+        "state": "completed",
+        "starts_at": AT,
+        "ends_at": "2026-03-01 11:00:00.000000",
+        "address": "x",
+        "notes": "",
+        "price": 100,
+        "currency": "EUR",
+        "quote": "{}",
+        "cancellation_fee": 0,
+        "version": 1,
+        "created_at": AT,
+        "updated_at": AT,
+    },
+    "booking_slot": {"cleaner_id": ANN, "slot": 1, "booking_id": "b"},
+    "booking_event": {"booking_id": "b", "at": AT, "kind": "requested", "state": "requested", "details": "{}"},
+    "review": {"booking_id": "b", "client_id": ANN, "cleaner_id": ANN, "stars": 5, "comment": "", "created_at": AT},
+}
+"""A row of each table, parents first; of older revisions the columns that there are."""
+
 
 def test_models_equal_migrations(tmp_path: Path) -> None:
-    assert models.UserAccount.__tablename__ in SQLModel.metadata.tables
     url = make_url(f"sqlite:///{tmp_path}/m.db")
     migrate(url)
     with sqlite.exclusive(url) as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
         assert revision(connection) == newest_revision()
+
+
+def test_from_every_revision_with_data_in_it(tmp_path: Path) -> None:
+    revisions = sorted(file.name[:4] for file in (DIRECTORY / "versions").glob("[0-9]*_*.py"))
+    for start in revisions[:-1]:
+        path = tmp_path / f"{start}.db"
+        url = make_url(f"sqlite:///{path}")
+        migrate(url, to=start)
+        before = fill(path)
+        migrate(url)
+        with sqlite.exclusive(url) as connection:
+            assert revision(connection) == revisions[-1]
+        database = dbapi2.connect(path)
+        database.row_factory = dbapi2.Row
+        for table, row in before.items():
+            found = dict(database.execute(f"SELECT * FROM {table}").fetchone())  # noqa: S608
+            assert found.items() >= row.items(), (start, table)
+        terms = {term for (term,) in database.execute("SELECT term FROM account_term")}
+        assert terms == ({"ann", "petrova", "ann@example.com", "+4915112345678"} if start < "0002" else {"petrova"})
+        assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        database.close()
+
+
+def fill(path: Path) -> dict[str, dict[str, object]]:
+    """Put one row into each table that there is; returns what was put."""
+    database = dbapi2.connect(path)
+    database.execute("PRAGMA foreign_keys = ON")
+    done = {}
+    with database:
+        for table, sample in SAMPLES.items():
+            columns = {name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")}
+            row = {name: value for name, value in sample.items() if name in columns}
+            if columns:
+                names, marks = ", ".join(row), ", ".join("?" * len(row))
+                database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608
+                done[table] = row
+    there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert there - {"alembic_version"} == done.keys()
+    database.close()
+    return done
+
+
+def test_every_revision_can_be_taken_back_to_nothing(tmp_path: Path) -> None:
+    url = make_url(f"sqlite:///{tmp_path}/m.db")
+    migrate(url)
+    fill(tmp_path / "m.db")
+    config = Config()
+    config.set_main_option("script_location", str(DIRECTORY))
+    with sqlite.exclusive(url) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        connection.commit()
+        assert inspect(connection).get_table_names() == ["alembic_version"]
 
 
 def test_several_at_once(environment: dict[str, str], tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ def ours() -> Tokens:
 
 def claims(**changes: object) -> dict[str, object]:
     now = int(time.time())
-    return {"iss": tokens.ISSUER, "sub": "ann", "iat": now, "exp": now + 60} | changes
+    return {"iss": tokens.ISSUER, "sub": "ann", "sid": "s1", "iat": now, "exp": now + 60} | changes
 
 
 def test_it_names_its_bearer(ours: Tokens) -> None:
-    assert ours.subject(ours.issue("ann")) == "ann"
-    assert ours.subject(jwt.encode(claims(), KEY, "HS256")) == "ann"
+    assert ours.read(ours.issue("ann", "s1")) == ("ann", "s1")
+    assert ours.read(jwt.encode(claims(), KEY, "HS256")) == ("ann", "s1")
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,11 @@ def test_it_names_its_bearer(ours: Tokens) -> None:
         jwt.encode({name: value for name, value in claims().items() if name != "exp"}, KEY, "HS256"),
         jwt.encode(claims(), "another key of more than 32 characters", "HS256"),
         jwt.encode(claims(), "", "none"),
+        jwt.encode({name: value for name, value in claims().items() if name != "sid"}, KEY, "HS256"),
         "",
     ],
-    ids=["expired", "from the future", "issuer", "no expiry", "key", "unsigned", "empty"],
+    ids=["expired", "from the future", "issuer", "no expiry", "key", "unsigned", "no session", "empty"],
 )
 def test_anything_else_is_refused(ours: Tokens, token: str) -> None:
     with pytest.raises(InvalidToken):
-        ours.subject(token)
+        ours.read(token)

@@ -1,0 +1,59 @@
+"""An API that sends e-mail, whose messages the tests read before they are sent."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pysqlite3 import dbapi2
+
+from tests.app.conftest import HOUSE_SETTINGS, House, api_server, environment_of, free_port, redis_server
+
+CODE = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+
+
+def rows(house: House, query: str, *values: object) -> list[tuple[object, ...]]:
+    """What the database answers; a statement that changes something is committed."""
+    connection = dbapi2.connect(house.server.database, timeout=20)
+    try:
+        with connection:
+            found: list[tuple[object, ...]] = connection.execute(query, values).fetchall()
+        return found
+    finally:
+        connection.close()
+
+
+def templates(house: House, email: str) -> list[object]:
+    """What was written to the address, in this order."""
+    query = "SELECT template FROM outbox_message WHERE recipient = ? ORDER BY created_at"
+    return [row[0] for row in rows(house, query, email)]
+
+
+def code(house: House, email: str, template: str) -> str:
+    """The code in the newest such message to the address."""
+    query = "SELECT body FROM outbox_message WHERE recipient = ? AND template = ? ORDER BY created_at DESC"
+    found = CODE.search(str(rows(house, query, email, template)[0][0]))
+    assert found is not None
+    return found.group()
+
+
+@pytest.fixture(scope="session")
+def post_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+    """One API that requires addresses to be verified; its mail server is never there, so messages stay."""
+    directory = tmp_path_factory.mktemp("post")
+    shutil.copy(migrated, directory / "test.db")
+    settings = HOUSE_SETTINGS | {
+        "EMAIL_VERIFICATION_REQUIRED": "true",
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(free_port()),
+        "MAIL_FROM": "bookings@example.com",
+        "PUBLIC_URL": "https://example.com",
+    }
+    with (
+        redis_server(directory) as redis,
+        api_server(directory, environment_of(directory, redis) | settings) as server,
+        ExitStack() as clients,
+    ):
+        yield House(server, clients)

@@ -1,0 +1,33 @@
+"""`python -m app create-admin`, while the API runs."""
+
+import subprocess
+import sys
+
+import httpx
+
+from tests.app.accounts.test_registration import log_in
+from tests.app.conftest import ROOT, Server, new_user
+
+
+def run(environment: dict[str, str], email: str, password: str) -> tuple[int, str]:
+    """Exit code and output."""
+    command = [sys.executable, "-m", "app", "create-admin", email]
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, input=password, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout.strip()
+
+
+def test_an_administrator_is_made_once(environment: dict[str, str], server: Server, client: httpx.Client) -> None:
+    user = new_user()
+    assert run(environment, user["email"], "") == (64, "")
+    assert run(environment, user["email"], "short\n") == (64, "")
+    assert run(environment, "no address", user["password"]) == (64, "")
+    assert server.rows() == 0
+    assert run(environment, user["email"], f"{user['password']}\n") == (0, "created")
+    assert run(environment, user["email"], "") == (0, "unchanged")
+    assert log_in(client, user).status_code == 200
+    other = new_user()
+    client.post("/api/v1/auth/register", json=other)
+    assert run(environment, other["email"], "") == (0, "promoted")
+    assert server.rows() == 2

@@ -1,0 +1,55 @@
+"""What nobody can use any more is deleted, and nothing else."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import Session, create_engine, select
+
+from app.accounts import housekeeping
+from app.accounts.models import LoginSession, OneTimeToken, Purpose, RefreshToken, UserAccount
+from app.kit.models import now
+
+ENDED, LIVING = -timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.fixture
+def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
+    """A session on a database of the newest schema."""
+    path = tmp_path / "test.db"
+    path.write_bytes(migrated.read_bytes())
+    engine = create_engine(f"sqlite+pysqlite:///{path}")
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def test_only_what_has_expired_is_deleted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    account = UserAccount(email="a@example.com", password_hash="!", full_name="A")
+    session.add(account)
+    session.flush()
+    for number, left in enumerate((ENDED, ENDED, ENDED, LIVING)):
+        login = LoginSession(account_id=account.id, user_agent=f"{number}", expires_at=now() + left)
+        session.add(login)
+        session.flush()
+        session.add_all(RefreshToken(token_hash=f"{number}{each}", session_id=login.id) for each in range(3))
+        session.add(
+            OneTimeToken(
+                token_hash=f"{number}",
+                account_id=account.id,
+                purpose=Purpose.VERIFY_EMAIL,
+                email=account.email,
+                expires_at=now() + left,
+            )
+        )
+        session.flush()
+    deleted = []
+    while count := housekeeping.prune(session):
+        deleted.append(count)
+    assert sum(deleted) == 3 + 3 * 3 + 3
+    assert max(deleted) <= 3 * 2
+    assert [each.user_agent for each in session.exec(select(LoginSession))] == ["3"]
+    assert sorted(each.token_hash for each in session.exec(select(RefreshToken))) == ["30", "31", "32"]
+    assert [each.token_hash for each in session.exec(select(OneTimeToken))] == ["3"]

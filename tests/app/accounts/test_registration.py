@@ -1,0 +1,119 @@
+"""Registration: once per address and key, findable at once, and silent where addresses are verified."""
+
+import secrets
+
+import httpx
+import pytest
+
+from tests.app.accounts.conftest import code, rows, templates
+from tests.app.conftest import CANARY_TOKEN, House, new_user
+
+REGISTER = "/api/v1/auth/register"
+VERIFY = "/api/v1/auth/email/verify"
+
+
+def slug(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].removeprefix("/problems/")
+
+
+def log_in(http: httpx.Client, user: dict[str, str]) -> httpx.Response:
+    return http.post("/api/v1/auth/login", json={"email": user["email"], "password": user["password"]})
+
+
+def test_the_answer_is_the_new_user(house: House) -> None:
+    answer = house.anonymous.post(REGISTER, json=new_user() | {"language": "ru", "phone": "+4915112345678"})
+    assert answer.status_code == 201
+    user = answer.json()
+    assert answer.headers["Location"] == f"/api/v1/users/{user['id']}"
+    assert answer.headers["ETag"] == '"1"'
+    assert (user["language"], user["phone"], user["role"]) == ("ru", "+4915112345678", "client")
+    assert (user["is_active"], user["email_verified"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"role": "admin"}, {"language": "de"}, {"full_name": "A\x00B"}, {"full_name": " "}, {"phone": "+0123456"}],
+)
+def test_what_is_not_asked_for_is_refused(house: House, change: dict[str, str]) -> None:
+    assert slug(house.anonymous.post(REGISTER, json=new_user() | change)) == (422, "validation-failed")
+
+
+def test_a_repeated_request_registers_once(house: House) -> None:
+    user, headers = new_user(), {"Idempotency-Key": secrets.token_hex(8)}
+    first = house.anonymous.post(REGISTER, json=user, headers=headers)
+    second = house.anonymous.post(REGISTER, json=user, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.json() == first.json()
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert slug(house.anonymous.post(REGISTER, json=user)) == (409, "email-taken")
+    other = house.anonymous.post(REGISTER, json=new_user(), headers=headers)
+    assert slug(other) == (422, "idempotency-key-reused")
+
+
+def test_what_is_kept_for_repetitions_holds_nothing_personal(house: House) -> None:
+    user, key = new_user(), secrets.token_hex(8)
+    house.anonymous.post(REGISTER, json=user, headers={"Idempotency-Key": key})
+    ((answer,),) = rows(house, "SELECT answer FROM idempotency_record WHERE key = ?", key)
+    assert user["email"] not in str(answer)
+
+
+def test_with_verification_new_and_known_addresses_are_answered_alike(post_house: House) -> None:
+    user = new_user()
+    first = post_house.anonymous.post(REGISTER, json=user)
+    again = post_house.anonymous.post(REGISTER, json=user | {"password": "another horse battery"})
+    assert first.status_code == again.status_code == 202
+    assert first.json() == again.json() == {"status": "verification_sent"}
+    assert first.headers.keys() == again.headers.keys()
+    assert templates(post_house, user["email"]) == ["verify_email", "email_taken"]
+
+
+def test_with_verification_a_login_needs_the_code(post_house: House) -> None:
+    user, http = new_user(), post_house.anonymous
+    http.post(REGISTER, json=user)
+    assert slug(log_in(http, user | {"password": "wrong horse battery"})) == (401, "invalid-credentials")
+    assert slug(log_in(http, user)) == (403, "email-not-verified")
+    sent = code(post_house, user["email"], "verify_email")
+    assert http.post(VERIFY, json={"token": sent}).status_code == 204
+    assert slug(http.post(VERIFY, json={"token": sent})) == (404, "invalid-code")
+    token = log_in(http, user).json()["access_token"]
+    me = http.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.json()["email_verified"] is True
+
+
+def test_codes_are_stored_hashed_and_expire(post_house: House) -> None:
+    user = new_user()
+    post_house.anonymous.post(REGISTER, json=user)
+    sent = code(post_house, user["email"], "verify_email")
+    assert not rows(post_house, "SELECT 1 FROM one_time_token WHERE token_hash = ?", sent)
+    changed = "UPDATE one_time_token SET expires_at = '2020-01-01 00:00:00.000000' WHERE email = ? RETURNING 1"
+    assert rows(post_house, changed, user["email"])
+    assert slug(post_house.anonymous.post(VERIFY, json={"token": sent})) == (404, "invalid-code")
+
+
+def test_a_code_is_sent_again_only_to_who_needs_it(post_house: House) -> None:
+    user, http = new_user(), post_house.anonymous
+    http.post(REGISTER, json=user)
+    first = code(post_house, user["email"], "verify_email")
+    nobody = new_user()["email"]
+    answers = [http.post("/api/v1/auth/email/resend", json={"email": email}) for email in (user["email"], nobody)]
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(202, {"status": "message_sent"})] * 2
+    second = code(post_house, user["email"], "verify_email")
+    assert second != first
+    assert http.post(VERIFY, json={"token": second}).status_code == 204
+    assert http.post("/api/v1/auth/email/resend", json={"email": user["email"]}).status_code == 202
+    assert templates(post_house, user["email"]) == ["verify_email"] * 2
+    assert templates(post_house, nobody) == []
+
+
+def test_nobody_can_fill_somebodys_mailbox(post_house: House) -> None:
+    for email in (new_user()["email"], new_user()["email"]):
+        answers = [post_house.anonymous.post(REGISTER, json=new_user() | {"email": email}) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [202] * 5 + [429]
+        assert len(templates(post_house, email)) == 5
+
+
+def test_the_canary_goes_the_same_way_and_leaves_nothing(post_house: House) -> None:
+    headers = {"Authorization": f"Bearer {CANARY_TOKEN}"}
+    assert post_house.anonymous.post("/internal/canary", headers=headers).json()["status"] == "ok"
+    assert not rows(post_house, "SELECT 1 FROM user_account WHERE email LIKE '%canary.example'")
+    assert not rows(post_house, "SELECT 1 FROM outbox_message WHERE recipient LIKE '%canary.example'")

@@ -1,0 +1,74 @@
+"""The state table."""
+
+import pytest
+
+from app.bookings.models import State
+from app.bookings.problems import WrongState
+from app.bookings.states import BY_ROLE, OPEN, RULES, Transition, Who, permits, require
+from app.kit.actor import Actor, Role
+
+ENDS = {State.COMPLETED, State.CANCELLED, State.NO_SHOW}
+
+
+def test_every_transition_has_a_rule_and_every_rule_an_event() -> None:
+    assert set(RULES) == set(Transition)
+    assert len({rule.event for rule in RULES.values()}) == len(RULES)
+
+
+def test_nothing_leads_out_of_an_end() -> None:
+    for transition, rule in RULES.items():
+        for sources in rule.sources.values():
+            if rule.target is not None or transition is Transition.RESCHEDULE:
+                assert not ENDS & sources, transition
+
+
+def test_every_state_is_reached_from_the_first() -> None:
+    reached = {State.REQUESTED}
+    for _ in State:
+        reached |= {
+            rule.target
+            for rule in RULES.values()
+            if rule.target and any(reached & sources for sources in rule.sources.values())
+        }
+    assert reached == set(State)
+
+
+def test_nobody_cancels_what_has_begun() -> None:
+    for sources in RULES[Transition.CANCEL].sources.values():
+        assert sources == OPEN
+        assert State.IN_PROGRESS not in sources
+
+
+@pytest.mark.parametrize(
+    ("who", "transitions"),
+    [
+        (Who.CLIENT, {Transition.CHANGE, Transition.RESCHEDULE, Transition.CANCEL}),
+        (Who.CLEANER, {Transition.START, Transition.COMPLETE, Transition.MISS}),
+        (Who.OFFICE, set(Transition)),
+    ],
+)
+def test_who_may_what(who: Who, transitions: set[Transition]) -> None:
+    assert {each for each in Transition if who in RULES[each].sources} == transitions
+    for role in Role:
+        if BY_ROLE[role] is who:
+            assert {each for each in Transition if permits(each, role)} == transitions
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("transition", list(Transition))
+@pytest.mark.parametrize("state", list(State))
+def test_require_is_the_table(role: Role, transition: Transition, state: State) -> None:
+    if not permits(transition, role):
+        return
+    actor = Actor("somebody", role, "session")
+    if state in RULES[transition].sources[BY_ROLE[role]]:
+        require(transition, actor, state)
+    else:
+        with pytest.raises(WrongState, match=state):
+            require(transition, actor, state)
+
+
+def test_the_problem_says_from_where_it_goes() -> None:
+    with pytest.raises(WrongState) as raised:
+        require(Transition.MISS, Actor("somebody", Role.CLEANER, "session"), State.COMPLETED)
+    assert raised.value.detail == "The booking is completed; no-show is possible only from: assigned, in_progress."

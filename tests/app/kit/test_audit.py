@@ -1,0 +1,114 @@
+"""The audit log: nobody can change what it says, and every question to it uses an index."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from pysqlite3 import dbapi2
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from app.kit import audit, sqlite
+from app.kit.pagination import Paging
+
+
+@pytest.fixture
+def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
+    """A session on a real database."""
+    shutil.copy(migrated, tmp_path / "test.db")
+    url: URL = make_url(f"sqlite:///{tmp_path}/test.db")
+    engine = sqlite.writer_engine(url)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def test_an_entry_says_who_did_what_to_whom_from_where(session: Session) -> None:
+    with structlog.contextvars.bound_contextvars(client="192.0.2.1", request_id="r1"):
+        audit.record(session, "role.changed", actor_id="boss", subject_id="anna", before="client", after="cleaner")
+    session.commit()
+    (entry,), cursor = audit.listing(session, Paging())
+    assert cursor is None
+    assert (entry.action, entry.actor_id, entry.subject_id) == ("role.changed", "boss", "anna")
+    assert (entry.address, entry.request_id) == ("192.0.2.1", "r1")
+    assert entry.details == {"before": "client", "after": "cleaner"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET actor_id = 'somebody else'",
+        "DELETE FROM audit_entry",
+        "DELETE FROM audit_entry WHERE id = 1",
+        "INSERT OR REPLACE INTO audit_entry (id, at, action, details) VALUES (1, '2026-01-01', 'other', '{}')",
+        "UPDATE OR REPLACE audit_entry SET action = 'other'",
+        """INSERT INTO audit_entry (id, at, action, details) VALUES (1, '2026-01-01', 'x', '{}')
+           ON CONFLICT (id) DO UPDATE SET action = excluded.action""",
+    ],
+)
+def test_nothing_can_be_changed_or_deleted(session: Session, statement: str) -> None:
+    audit.record(session, "login.succeeded", actor_id="anna")
+    session.commit()
+    with pytest.raises(IntegrityError, match="append-only"):
+        session.connection().exec_driver_sql(statement)
+    session.rollback()
+    (entry,), _ = audit.listing(session, Paging())
+    assert (entry.id, entry.action, entry.actor_id) == (1, "login.succeeded", "anna")
+
+
+def test_the_newest_come_first_page_by_page_and_filters_combine(session: Session) -> None:
+    for number in range(6):
+        audit.record(session, f"action.{number % 2}", actor_id=f"actor{number % 3}", subject_id=f"subject{number}")
+    session.commit()
+    found: list[int | None] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = audit.listing(session, Paging(2, cursor))
+        found += [entry.id for entry in page]
+        if cursor is None:
+            break
+    assert found == [6, 5, 4, 3, 2, 1]
+
+    def ids(**filters: str) -> list[int | None]:
+        return [entry.id for entry in audit.listing(session, Paging(), **filters)[0]]
+
+    assert ids(action="action.1") == [6, 4, 2]
+    assert ids(actor_id="actor0") == [4, 1]
+    assert ids(subject_id="subject2") == [3]
+    assert ids(action="action.1", actor_id="actor0") == [4]
+    assert ids(action="action.1", actor_id="actor0", subject_id="subject2") == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"actor_id": "x"}, "ix_audit_entry_actor_id_id"),
+        ({"subject_id": "x"}, "ix_audit_entry_subject_id_id"),
+        ({"action": "x"}, "ix_audit_entry_action_id"),
+    ],
+)
+@pytest.mark.parametrize("later", [False, True], ids=["first page", "later page"])
+def test_each_filter_uses_its_index_and_sorts_nothing(
+    session: Session,
+    filters: dict[str, str],
+    index: str,
+    later: bool,  # noqa: FBT001
+) -> None:
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, dbapi2.Connection)
+    for _ in range(3):
+        audit.record(session, "x", actor_id="x", subject_id="x")
+    session.flush()
+    cursor = audit.listing(session, Paging(1))[1] if later else None
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    audit.listing(session, Paging(1, cursor), **filters)
+    connection.set_trace_callback(None)
+    (statement,) = statements
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH")
+    assert f"USING INDEX {index} " in plan[0]

@@ -1,0 +1,144 @@
+"""The schema on PostgreSQL, the database to grow into: same tables, same promises, kept by the database itself."""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlmodel import Session, SQLModel
+
+from app.kit import audit
+from app.kit.migrations import DIRECTORY
+from app.staff import calendar
+from app.tables import accounts, bookings, catalog, staff
+
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A PostgreSQL server of the tests' own with the newest schema, reached through a socket file."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    directory = tmp_path_factory.mktemp("postgresql")
+    data = directory / "data"
+    as_user = []
+    if os.getuid() == 0:  # which PostgreSQL refuses to run as
+        as_user = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(directory, "postgres")
+        for parent in (directory.parent, directory.parent.parent):
+            parent.chmod(0o755)
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run([*as_user, str(programs / program), *arguments], check=True, cwd="/")
+
+    run(
+        "initdb",
+        "--pgdata",
+        str(data),
+        "--username",
+        "postgres",
+        "--auth",
+        "trust",
+        "--no-sync",
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C.UTF-8",
+    )
+    options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off"
+    run("pg_ctl", "--pgdata", str(data), "--wait", "--log", str(directory / "log"), "--options", options, "start")
+    try:
+        engine = create_engine("postgresql+psycopg://postgres@/postgres", connect_args={"host": str(directory)})
+        config = Config()
+        config.set_main_option("script_location", str(DIRECTORY))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        yield engine
+        engine.dispose()
+    finally:
+        run("pg_ctl", "--pgdata", str(data), "--wait", "--mode", "immediate", "stop")
+
+
+@pytest.fixture(scope="module")
+def cleaner(engine: Engine) -> str:
+    """Somebody who can be booked, and two bookings to book her for: "one" and "two"."""
+    with Session(engine) as session:
+        ann = accounts.UserAccount(email="ann@example.com", password_hash="x", full_name="Ann", role="cleaner")
+        service = catalog.CleaningService(name="Cleaning")
+        session.add_all([ann, service])
+        session.flush()
+        session.add(staff.Cleaner(account_id=ann.id))
+        session.flush()
+        for number in ("one", "two"):
+            session.add(
+                bookings.Booking(
+                    id=number,
+                    reference=number,
+                    client_id=ann.id,
+                    service_id=service.id,
+                    service_name="Cleaning",
+                    starts_at=START,
+                    ends_at=START + timedelta(hours=2),
+                    address="x",
+                    price=1,
+                    currency="EUR",
+                    quote={},
+                )
+            )
+        session.commit()
+        return ann.id
+
+
+def test_models_equal_migrations(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+
+
+def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
+    """Two transactions, both of which have found the time free, want overlapping slots: one of them fails."""
+    both_ready = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def book(booking: str, start: datetime) -> None:
+        visit = calendar.Interval(start, start + timedelta(hours=1))
+        with Session(engine) as session:
+            session.connection()
+            both_ready.wait(10)
+            try:
+                calendar.take(session, cleaner, booking, visit)
+                session.commit()
+                outcomes.append("taken")
+            except IntegrityError:
+                outcomes.append("refused")
+
+    threads = [
+        threading.Thread(target=book, args=("one", START)),
+        threading.Thread(target=book, args=("two", START + timedelta(minutes=30))),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["refused", "taken"]
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*), count(DISTINCT booking_id) FROM booking_slot")).one() == (2, 1)
+
+
+def test_the_audit_log_is_append_only(engine: Engine) -> None:
+    with Session(engine) as session:
+        audit.record(session, "login.succeeded", actor_id=None)
+        session.commit()
+    for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry"):
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+            connection.execute(text(change))

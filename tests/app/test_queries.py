@@ -1,0 +1,123 @@
+"""Every statement that the API runs finds its rows through an index, whatever the size of the tables."""
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from pysqlite3 import dbapi2
+from sqlalchemy import Engine, event
+
+from app.main import create_app
+from app.settings import load_settings
+from tests.app.conftest import House, Redis, environment_of, free_port
+from tests.app.operations import API, OPERATIONS, Call, World
+from tests.app.people import Person
+from tests.app.test_roles import MAIL, documented
+
+SMALL = {"alembic_version", "cleaning_service"}
+"""Tables that stay small: the list of services is capped and shown whole."""
+SCAN = re.compile(r"SCAN (\w+)")
+MORE = (
+    "/users", "/users?role=client", "/users?is_active=true", "/users?role=client&is_active=true", "/users?q=ann",
+    "/office/bookings", "/office/bookings?state=assigned", "/office/bookings?cleaner_id={cleaner}",
+    "/office/bookings?client_id={client}", "/office/bookings?client_id={client}&state=assigned",
+    "/office/bookings?cleaner_id={cleaner}&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
+    "/office/bookings?state=completed&from=2026-01-01T00:00:00Z", "/office/bookings?from=2026-01-01T00:00:00Z",
+    "/office/notifications", "/office/audit", "/office/audit?actor_id={client}", "/office/audit?subject_id={client}",
+    "/office/audit?actor_id={client}&action=login.succeeded",
+)  # fmt: skip
+"""Filters of lists that OPERATIONS does not use."""
+
+
+@dataclass
+class Address:
+    """Where an API answers, and its database."""
+
+    url: str
+    database: Path
+
+
+@contextmanager
+def in_this_process(database: Path) -> Iterator[House]:
+    """Run the API in a thread, where its statements can be seen."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(load_settings()), port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        with ExitStack() as clients:
+            yield House(Address(f"http://127.0.0.1:{port}", database), clients)  # type: ignore[arg-type]
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def statements() -> Iterator[dict[str, Any]]:
+    """Every statement that is run by SQLAlchemy meanwhile, with parameters."""
+    found: dict[str, Any] = {}
+
+    def listen(*execution: Any) -> None:  # noqa: ANN401  # as SQLAlchemy calls it
+        statement, parameters = execution[2], execution[3]
+        if isinstance(statement, str) and statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            found.setdefault(statement, parameters)
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    yield found
+    event.remove(Engine, "before_cursor_execute", listen)
+
+
+def plans(database: Path, statements: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Each statement with the lines of its plan."""
+    connection = dbapi2.connect(database)
+    for statement, parameters in statements.items():
+        yield statement, [line for *_, line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    connection.close()
+
+
+def is_quick(statement: str, plan: list[str]) -> bool:
+    """Whether it finds its rows through an index, or walks along one and stops after a page."""
+    scans = {scan[1] for line in plan if (scan := SCAN.match(line))} - SMALL - {"CONSTANT"}
+    sorts = any("ORDER BY" in line for line in plan)
+    first_page = "LIMIT" in statement and "WHERE" not in statement and not sorts
+    return not scans or first_page
+
+
+def whoever_may(world: World, operation: str) -> Person | None:
+    """Return somebody for whom the operation succeeds; None: nobody in particular."""
+    statuses = documented()[operation]
+    return next(person for column, person in world.callers().items() if statuses[column] < 300)
+
+
+def test_no_statement_reads_a_whole_table(
+    tmp_path: Path, redis: Redis, migrated: Path, monkeypatch: pytest.MonkeyPatch, statements: dict[str, Any]
+) -> None:
+    shutil.copy(migrated, tmp_path / "test.db")
+    for name, value in (environment_of(tmp_path, redis) | MAIL).items():
+        monkeypatch.setenv(name, value)
+    with in_this_process(tmp_path / "test.db") as house:
+        world = World(house)
+        for operation, build in OPERATIONS.items():
+            world.acting = whoever_may(world, operation)
+            call = build(world)
+            caller = house.person(world.acting.role) if world.acting and call.by_somebody_new else world.acting
+            answer = call.send(world.http, world.token(caller) if caller else None)
+            assert answer.status_code < 300, (operation, answer.text)
+        for template in MORE:
+            path = template.format(client=world.client.id, cleaner=world.cleaner.id)
+            answer = Call("GET", API + path).send(world.http, world.token(world.admin))
+            assert answer.status_code == 200, (path, answer.text)
+    assert len(statements) > 100
+    slow = [plan for plan in plans(tmp_path / "test.db", statements) if not is_quick(*plan)]
+    assert not slow, "\n\n".join(f"{statement}\n{plan}" for statement, plan in slow)

@@ -1,0 +1,55 @@
+"""Schemathesis tries to break every promise of the OpenAPI document, as each role, against the running API."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import ROOT, SECRET_KEY, House, new_user, open_house
+from tests.app.people import sign_in
+from tests.app.test_roles import MAIL
+
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
+"""Cases an operation in the phases of fuzzing and stateful testing; those of the phase of coverage come on top."""
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+SETTINGS = MAIL | {
+    "REGISTRATIONS_PER_MINUTE": "1000000",
+    "LOGIN_FAILURES_PER_QUARTER_HOUR": "1000000",
+    "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000",
+    "REQUESTS_PER_MINUTE_PER_ACCOUNT": "1000000",
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+    """An API of this module's own: nobody else's people are at risk, and no rate limit hides an answer."""
+    with open_house(tmp_path_factory.mktemp("fuzzed"), migrated, SETTINGS) as house:
+        yield house
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("role", ["client", "cleaner", "manager", "admin", None])
+def test_the_api_keeps_its_word(house: House, role: str | None, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment |= {"DATABASE": str(house.server.database), "SECRET_KEY": SECRET_KEY, "PYTHONPATH": str(ROOT)}
+    if role is not None:
+        # Not the password of the examples, with which they would erase the account.
+        user = new_user() | {"password": secrets.token_hex()}
+        environment["ACCOUNT"] = sign_in(house.client(), house.server.database, user, role).id
+    command = [
+        *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIGURATION), "--no-color"),
+        *("run", f"{house.server.url}/openapi.json", "--max-examples", str(EXAMPLES)),
+        *("--report", "json", "--report-json-path", str(report)),
+    ]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-30_000:] + run.stderr[-2_000:]
+    found = json.loads(report.read_text())
+    print(f"as {role}: {found['test_cases']['generated']} cases in {found['running_time']:.0f} s")  # noqa: T201
+    assert {name for name, phase in found["phases"].items() if phase["status"] == "success"} == found["phases"].keys()
+    assert found["operations"]["tested"] == found["operations"]["total"]
