@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: help setup machine up down test lint unit molecule lock clean
+.PHONY: help setup machine up seed down test lint unit molecule lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,9 @@ machine: # what is needed besides Python packages
 
 up: machine setup ## make a throwaway host, run site.yml against it, print its URLs
 	@tools/demo.sh up
+
+seed: setup ## fill the demo host with a small company to try things on
+	@tools/demo.sh seed
 
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down

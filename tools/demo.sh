@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The throwaway host: `demo.sh up` makes it and runs site.yml against it, `demo.sh down` removes it with all that is in it.
+# The throwaway host: `demo.sh up` makes it, runs site.yml against it and fills it with a small company (`demo.sh seed`);
+# `demo.sh down` removes it with all that is in it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +25,8 @@ up() {
     echo "== running site.yml against it (the first time takes two or three minutes)"
     ansible-playbook -i inventory/demo site.yml
     docker exec "$host" docker compose --file /opt/fastapi-backend/docker-compose.stable.yml ps --format 'table {{.Name}}\t{{.Status}}'
+    echo
+    seed
     cat <<TEXT
 
 The booking API runs on a throwaway host on this machine.
@@ -38,8 +41,13 @@ Worth trying next:
 TEXT
 }
 
+seed() {
+    docker exec "$host" docker exec cleaning_service_api_stable /srv/venv/bin/python -m app seed
+}
+
 case ${1:-} in
     up) up ;;
+    seed) seed ;;
     down) ansible-playbook -i inventory/demo molecule/shared/destroy.yml ;;
-    *) echo "usage: demo.sh up|down" >&2; exit 2 ;;
+    *) echo "usage: demo.sh up|seed|down" >&2; exit 2 ;;
 esac
