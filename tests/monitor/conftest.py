@@ -18,6 +18,14 @@ IMAGE = f"montest-image-{os.getpid()}"
 _numbers = count(1)  # no two containers share a name
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _as_on_a_host() -> Iterator[None]:
+    """Let no monitor under test load the measuring of the API's coverage, which takes memory and writes files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
+
+
 @pytest.fixture
 def service() -> Iterator[Service]:
     """An HTTP service that is well until a test says otherwise."""
