@@ -1,16 +1,19 @@
 """Dependencies that say who sends the request, and whether that role may."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.security import OAuth2PasswordBearer
+from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security.base import SecurityBase
+from sqlmodel import Session
+from typing_extensions import override
 
 from app.accounts.sessions import Device
 from app.kit.actor import OFFICE, Actor, Role
 from app.kit.problems import DatabaseUnavailable, DeadlineExceeded, Forbidden, Overloaded, Problem, TooManyRequests
-from app.kit.tokens import InvalidToken
-from app.services import InServices, address
+from app.kit.tokens import Claims, InvalidToken
+from app.services import Services, address
 
 ALWAYS: tuple[type[Problem], ...] = (TooManyRequests, Overloaded, DatabaseUnavailable, DeadlineExceeded)
 """What every operation can answer with."""
@@ -19,40 +22,73 @@ SIGNED_IN: tuple[type[Problem], ...] = (InvalidToken, *ALWAYS)
 BY_ROLE: tuple[type[Problem], ...] = (Forbidden, *SIGNED_IN)
 """What every operation of certain roles can answer with."""
 
-bearer = OAuth2PasswordBearer(
-    "/api/v1/auth/token", auto_error=False, description="The access token from the login, as `Authorization: Bearer …`"
-)
 
+class Bearer(SecurityBase):
+    """Dependency: what a good access token says, whether or not its session goes on.
 
-async def current_actor(request: Request, services: InServices, token: Annotated[str | None, Depends(bearer)]) -> Actor:
-    """Dependency: whoever sends the request.
-
-    Raises:
-        InvalidToken: nobody.
-        TooManyRequests: the account has sent too many.
+    It is the security scheme of the documents at the same time: each step of a chain of dependencies costs a
+    request more than looking up the session does.
     """
-    if token is None:
-        raise InvalidToken
-    actor = await services.accounts.sessions.authenticate(token)
-    services.throttles.by_account(request.scope, actor.id)
+
+    def __init__(self) -> None:
+        self.scheme_name = "AccessToken"
+        self.model = OAuth2(
+            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/api/v1/auth/token")),
+            description="The access token from the login, as `Authorization: Bearer …`",
+        )
+
+    async def __call__(self, request: Request) -> Claims:
+        """Read the token.
+
+        Raises:
+            InvalidToken: there is no good one.
+            TooManyRequests: the account has sent too many.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise InvalidToken
+        services: Services = request.app.state.services
+        claims = services.tokens.read(token.strip())
+        services.throttles.by_account(request.scope, claims.account_id)
+        return claims
+
+
+bearer = Bearer()
+"""For routes without dependencies, whose reads go through `Sessions.read_as`."""
+IN_SESSION: dict[str, Any] = {"security": [{bearer.scheme_name: []}]}
+"""`openapi_extra` of these."""
+
+
+class SignedIn(Bearer):
+    """Dependency: whoever sends the request, if their role may."""
+
+    def __init__(self, roles: Collection[Role] = frozenset(Role)) -> None:
+        """Let these roles pass."""
+        super().__init__()
+        self._roles = frozenset(roles)
+
+    @override
+    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]  # the next step from the claims
+        """Say who it is.
+
+        Raises:
+            InvalidToken: nobody, or not any more.
+            TooManyRequests: the account has sent too many.
+            Forbidden: the role may not.
+        """
+        claims = await super().__call__(request)
+        services: Services = request.app.state.services
+        return await services.accounts.sessions.read_as(claims, self._roles, _nothing_else)
+
+
+def _nothing_else(_: Session, actor: Actor) -> Actor:
     return actor
 
 
-InActor = Annotated[Actor, Depends(current_actor)]
-
-
-def _only(roles: frozenset[Role]) -> Callable[[Actor], Awaitable[Actor]]:
-    async def permitted(actor: InActor) -> Actor:
-        if actor.role not in roles:
-            raise Forbidden
-        return actor
-
-    return permitted
-
-
-InClient = Annotated[Actor, Depends(_only(frozenset({Role.CLIENT})))]
-InOffice = Annotated[Actor, Depends(_only(OFFICE))]
-InAdmin = Annotated[Actor, Depends(_only(frozenset({Role.ADMIN})))]
+InActor = Annotated[Actor, Depends(SignedIn())]
+InClient = Annotated[Actor, Depends(SignedIn({Role.CLIENT}))]
+InOffice = Annotated[Actor, Depends(SignedIn(OFFICE))]
+InAdmin = Annotated[Actor, Depends(SignedIn({Role.ADMIN}))]
 
 
 USER_AGENT_LENGTH = 200

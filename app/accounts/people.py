@@ -1,13 +1,16 @@
 """What other features may know of accounts, and how accounts are found."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import delete
+import sqlalchemy
+from sqlalchemy import bindparam, delete
 from sqlmodel import Session, col, select
 
 from app.accounts.models import AccountTerm, UserAccount
 from app.kit.actor import Role
+from app.kit.prepared import Prepared
 
 LAST_CHARACTER = "\U0010ffff"
 TERM_LENGTH = 254
@@ -28,25 +31,28 @@ class Person:
     is_active: bool
 
 
-def as_person(account: UserAccount) -> Person:
-    """What others see of the account."""
-    return Person(
-        id=account.id,
-        full_name=account.full_name,
-        email=account.email,
-        phone=account.phone,
-        language=account.language,
-        role=Role(account.role),
-        is_active=account.is_active,
-    )
+def _person(*columns: Any) -> Person:  # noqa: ANN401  # as the driver gives them
+    person = Person(*columns)
+    return replace(person, role=Role(person.role))
+
+
+PEOPLE = Prepared(
+    sqlalchemy.select(
+        col(UserAccount.id),
+        col(UserAccount.full_name),
+        col(UserAccount.email),
+        col(UserAccount.phone),
+        col(UserAccount.language),
+        col(UserAccount.role),
+        col(UserAccount.is_active),
+    ).where(col(UserAccount.id).in_(bindparam("among", expanding=True))),
+    _person,
+)
 
 
 def people(session: Session, ids: Collection[str]) -> dict[str, Person]:
     """These people, by id; those that do not exist are left out."""
-    if not ids:
-        return {}
-    found = session.exec(select(UserAccount).where(col(UserAccount.id).in_(set(ids))))
-    return {account.id: as_person(account) for account in found}
+    return {each.id: each for each in PEOPLE.rows(session, among=set(ids))}
 
 
 def by_email(session: Session, email: str) -> UserAccount | None:

@@ -1,9 +1,9 @@
 """HTTP routes of the signed-in user."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
 from fastapi.responses import JSONResponse
 
-from app.accounts.dependencies import SIGNED_IN, InActor
+from app.accounts.dependencies import IN_SESSION, SIGNED_IN, InActor, bearer
 from app.accounts.problems import EmailTaken, LastAdmin, WrongPassword
 from app.accounts.schemas import (
     EmailChange,
@@ -16,22 +16,33 @@ from app.accounts.schemas import (
     VerificationSent,
 )
 from app.catalog.schemas import Identifier
+from app.kit.actor import Role
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
-from app.services import InServices
+from app.services import InServices, Services
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
 
 
-@router.get("", summary="Who am I", operation_id="read_me", responses=responses(*SIGNED_IN))
-async def read_me(actor: InActor, services: InServices, response: Response) -> User:
+@router.get(
+    "",
+    summary="Who am I",
+    operation_id="read_me",
+    response_model=User,
+    responses=responses(*SIGNED_IN),
+    openapi_extra=IN_SESSION,
+)
+async def read_me(request: Request) -> Response:
     """The signed-in user."""
-    account = await services.accounts.account(actor)
-    set_etag(response, account.version)
-    return User.model_validate(account)
+    claims = await bearer(request)
+    services: Services = request.app.state.services
+    account = await services.accounts.sessions.read_as(claims, frozenset(Role), services.accounts.account)
+    answer = Response(User.model_validate(account).model_dump_json(), media_type="application/json")
+    set_etag(answer, account.version)
+    return answer
 
 
 @router.patch(

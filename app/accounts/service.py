@@ -146,9 +146,9 @@ class Accounts:
 
         return await self._database.write(work)
 
-    async def account(self, actor: Actor) -> UserAccount:
+    def account(self, session: Session, actor: Actor) -> UserAccount:
         """The actor's own account."""
-        return await self._database.read(lambda session: session.get_one(UserAccount, actor.id))
+        return session.get_one(UserAccount, actor.id)
 
     async def change_profile(self, actor: Actor, change: ProfileChange, expected: Expected) -> UserAccount:
         """Change the actor's own account.

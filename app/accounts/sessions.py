@@ -1,10 +1,11 @@
 """Logins: an access token for a quarter of an hour, and refresh tokens that are used once and replaced."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import delete, update
+from sqlalchemy import bindparam, delete, update
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -20,12 +21,29 @@ from app.kit.database import Database
 from app.kit.hashing import PasswordHasher
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
-from app.kit.problems import NotFound, Problem
-from app.kit.tokens import InvalidToken, Tokens
+from app.kit.prepared import Prepared
+from app.kit.problems import Forbidden, NotFound, Problem
+from app.kit.tokens import Claims, InvalidToken, Tokens
 from app.settings import Settings
+
+T = TypeVar("T")
 
 ATTEMPTS = 2
 """Of a login whose password is stored anew (not changed: hashed with better parameters) at the same moment."""
+
+ROLE = Prepared(
+    select(col(UserAccount.role))
+    .join(LoginSession, col(LoginSession.account_id) == col(UserAccount.id))
+    .where(
+        col(LoginSession.id) == bindparam("session_id"),
+        col(LoginSession.revoked_at).is_(None),
+        col(LoginSession.expires_at) > bindparam("at"),
+        col(UserAccount.id) == bindparam("account_id"),
+        col(UserAccount.is_active),
+    ),
+    Role,
+)
+"""Of an active account in a session that has not ended; every request asks for it."""
 
 ORDER: Any = (col(LoginSession.created_at), col(LoginSession.id))
 
@@ -109,18 +127,24 @@ class Sessions:
             raise InvalidRefreshToken
         return self._pair(login, following)
 
-    async def authenticate(self, access_token: str) -> Actor:
-        """Who sends an access token.
+    async def read_as(self, claims: Claims, roles: Collection[Role], work: Callable[[Session, Actor], T]) -> T:
+        """Make sure who sends a request, and do `work(session, actor)` in the same transaction, which cannot write.
 
         Raises:
-            InvalidToken: wrong, expired, of a session that has ended or an account that is gone or inactive.
+            InvalidToken: the session has ended, or the account is gone or inactive.
+            Forbidden: it has none of the `roles`.
             DatabaseUnavailable: it could not be read in time.
         """
-        account_id, session_id = self._tokens.read(access_token)
-        role = await self._database.read(lambda session: _role(session, account_id, session_id))
-        if role is None:
-            raise InvalidToken
-        return Actor(account_id, Role(role), session_id)
+
+        def unit(session: Session) -> T:
+            found = ROLE.rows(session, account_id=claims.account_id, session_id=claims.session_id, at=now())
+            if not found:
+                raise InvalidToken
+            if found[0] not in roles:
+                raise Forbidden
+            return work(session, Actor(claims.account_id, found[0], claims.session_id))
+
+        return await self._database.read(unit)
 
     async def own(self, actor: Actor, paging: Paging) -> Page[Login]:
         """The actor's sessions that have not ended, the newest first."""
@@ -252,18 +276,3 @@ def _forget_used(session: Session, session_id: str, *, before: datetime) -> None
             col(RefreshToken.used_at) < before,
         )
     )
-
-
-def _role(session: Session, account_id: str, session_id: str) -> str | None:
-    query = (
-        select(UserAccount.role)
-        .join(LoginSession, col(LoginSession.account_id) == UserAccount.id)
-        .where(
-            UserAccount.id == account_id,
-            UserAccount.is_active,
-            LoginSession.id == session_id,
-            col(LoginSession.revoked_at).is_(None),
-            LoginSession.expires_at > now(),
-        )
-    )
-    return session.exec(query).one_or_none()

@@ -7,6 +7,7 @@ from sqlmodel import Session
 from app.accounts.service import Accounts
 from app.bookings import policy, schemas
 from app.bookings.models import Booking, BookingEvent, State
+from app.bookings.queries import Visit
 from app.settings import Settings
 from app.staff.service import Staff
 
@@ -23,25 +24,36 @@ class Answers:
         """The booking as people see it."""
         return self.many(session, [booking])[0]
 
-    def many(self, session: Session, bookings: Sequence[Booking]) -> list[schemas.Booking]:
+    def many(self, session: Session, bookings: Sequence[Booking | Visit]) -> list[schemas.Booking]:
         """The bookings, in the same order."""
-        clients = self._accounts.people(session, {each.client_id for each in bookings})
-        cleaners = self._staff.profiles(session, {each.cleaner_id for each in bookings if each.cleaner_id})
+        cleaner_ids = {each.cleaner_id for each in bookings if each.cleaner_id}
+        people = self._accounts.people(session, {each.client_id for each in bookings} | cleaner_ids)
+        ratings = self._staff.ratings(session, cleaner_ids)
         answers = []
         for each in bookings:
-            client, cleaner = clients[each.client_id], cleaners.get(each.cleaner_id or "")
+            client, cleaner = people[each.client_id], people.get(each.cleaner_id or "")
             answers.append(
                 schemas.Booking(
-                    **each.model_dump(
-                        exclude={"client_id", "cleaner_id", "state", "quote", "version"},
-                    ),
+                    id=each.id,
+                    reference=each.reference,
                     state=State(each.state),
                     client=schemas.BookingClient(id=client.id, full_name=client.full_name),
                     cleaner=cleaner
-                    and schemas.BookingCleaner(id=cleaner.id, full_name=cleaner.full_name, rating=cleaner.rating),
+                    and schemas.BookingCleaner(id=cleaner.id, full_name=cleaner.full_name, rating=ratings[cleaner.id]),
+                    service_id=each.service_id,
+                    service_name=each.service_name,
+                    starts_at=each.starts_at,
+                    ends_at=each.ends_at,
                     duration_minutes=int((each.ends_at - each.starts_at).total_seconds()) // 60,
+                    address=each.address,
+                    notes=each.notes,
+                    price=each.price,
+                    currency=each.currency,
                     quote=schemas.BookedQuote.model_validate(each.quote),
-                    free_cancellation_until=policy.free_until(self._settings, each),
+                    cancellation_fee=each.cancellation_fee,
+                    free_cancellation_until=policy.free_until(self._settings, each.starts_at),
+                    created_at=each.created_at,
+                    updated_at=each.updated_at,
                 )
             )
         return answers

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import Field
 
-from app.accounts.dependencies import InActor
+from app.accounts.dependencies import InActor, SignedIn
 from app.bookings.models import State
 from app.bookings.queries import Filters
 from app.bookings.schemas import Moment
 from app.bookings.states import Transition, permits
 from app.catalog.schemas import Identifier
-from app.kit.actor import Actor, Role
+from app.kit.actor import OFFICE, Actor, Role
+from app.kit.pagination import PageQuery
 from app.kit.problems import Forbidden
 
 
@@ -35,22 +37,9 @@ def may(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[Task]
     return permitted
 
 
-async def _booker(actor: InActor) -> Actor:
-    if actor.role is Role.CLEANER:
-        raise Forbidden
-    return actor
-
-
-async def _participant(actor: InActor) -> Actor:
-    if actor.in_office:
-        raise Forbidden("The office has a list of its own.")
-    return actor
-
-
-InBooker = Annotated[Actor, Depends(_booker)]
+InBooker = Annotated[Actor, Depends(SignedIn({Role.CLIENT, *OFFICE}))]
 """A client or the office."""
-InParticipant = Annotated[Actor, Depends(_participant)]
-"""A client or a cleaner."""
+PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
 
 
 async def _filters(
@@ -63,3 +52,16 @@ async def _filters(
 
 InFilters = Annotated[Filters, Depends(_filters)]
 """Which bookings of a list are wanted."""
+
+
+class Wanted(PageQuery):
+    """The query of a list of one's own bookings."""
+
+    state: State | None = None
+    start: Moment | None = Field(None, alias="from", description="Visits that begin then or later")
+    end: Moment | None = Field(None, alias="to", description="Visits that begin before")
+
+    @property
+    def filters(self) -> Filters:
+        """Which bookings."""
+        return Filters(state=self.state, start=self.start, end=self.end)

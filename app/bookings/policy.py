@@ -41,14 +41,14 @@ def require_movable(settings: Settings, booking: Booking, at: datetime) -> None:
         raise TooSoon(f"A visit that begins in less than {hours} hours cannot be moved any more.")
 
 
-def free_until(settings: Settings, booking: Booking) -> datetime:
-    """The last moment at which the client cancels without a fee."""
-    return booking.starts_at - timedelta(hours=settings.cancellation_free_hours)
+def free_until(settings: Settings, starts_at: datetime) -> datetime:
+    """The last moment at which the client cancels a visit without a fee."""
+    return starts_at - timedelta(hours=settings.cancellation_free_hours)
 
 
 def cancellation_fee(settings: Settings, booking: Booking, at: datetime) -> int:
     """What a client pays who cancels now: minor units, half a unit rounded up."""
-    if at <= free_until(settings, booking):
+    if at <= free_until(settings, booking.starts_at):
         return 0
     return (booking.price * settings.cancellation_fee_percent + 50) // 100
 

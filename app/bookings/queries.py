@@ -1,16 +1,19 @@
 """Reading bookings: lists, days, figures. Each goes through one of the table's indexes."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, extract
+import sqlalchemy
+from sqlalchemy import ColumnElement, bindparam, extract
 from sqlmodel import Session, col, func, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from app.bookings.models import Booking, State
 from app.catalog.schemas import MAXIMUM_MINUTES
-from app.kit.pagination import Key, Paging
+from app.kit.pagination import Key, Paging, after
+from app.kit.prepared import AMONG, Prepared
 from app.staff.calendar import Interval
 
 WITHOUT_WORK = (State.REQUESTED, State.CONFIRMED, State.CANCELLED)
@@ -31,6 +34,9 @@ class Filters:
     """Visits that begin before."""
 
 
+FILTERS = tuple(each.name for each in fields(Filters))
+
+
 @dataclass
 class Figures:
     """A period in numbers; a booking belongs to it when its visit begins in it."""
@@ -43,36 +49,67 @@ class Figures:
     """Of the visits that cleaners have, had or went to in vain, by cleaner."""
 
 
-def query_of(filters: Filters) -> SelectOfScalar[Booking]:
-    """What to list, without order."""
-    query = select(Booking)
-    narrowed = False
-    if filters.reference is not None:
-        query, narrowed = query.where(Booking.reference == filters.reference), True
-    if filters.client_ids is not None:
-        query, narrowed = query.where(col(Booking.client_id).in_(filters.client_ids)), True
-    if filters.cleaner_id is not None:
-        # One person's index at a time: without statistics the database may take either, and they cost the same.
-        query, narrowed = query.where(Booking.cleaner_id == filters.cleaner_id), True
-    if filters.state is not None:
+class Visit(NamedTuple):
+    """A row of `Booking`, to read."""
+
+    id: str
+    reference: str
+    client_id: str
+    cleaner_id: str | None
+    service_id: str
+    service_name: str
+    state: str
+    starts_at: datetime
+    ends_at: datetime
+    address: str
+    notes: str
+    price: int
+    currency: str
+    quote: dict[str, Any]
+    cancellation_fee: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+ORDER: Any = (col(Booking.starts_at), col(Booking.id))
+CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "reference": col(Booking.reference) == bindparam("reference"),
+    "client_ids": col(Booking.client_id).in_(bindparam("among", expanding=True)),
+    "cleaner_id": col(Booking.cleaner_id) == bindparam("cleaner_id"),
+    "start": col(Booking.starts_at) >= bindparam("start"),
+    "end": col(Booking.starts_at) < bindparam("end"),
+}
+NARROW = frozenset({"reference", "client_ids", "cleaner_id"})
+"""Filters that leave fewer bookings than a state does."""
+
+
+@lru_cache
+def _listing(given: frozenset[str], follows: bool) -> Prepared[Visit]:  # noqa: FBT001  # the signature of Paging.rows
+    """The query with these filters."""
+    query = sqlalchemy.select(*(col(getattr(Booking, name)) for name in Visit._fields))
+    for name in given & CONDITIONS.keys():
+        query = query.where(CONDITIONS[name])
+    if "state" in given:
         # A person has fewer bookings than a state, which the database does not know: hide the state's index.
-        hidden = func.coalesce(col(Booking.state), "") == filters.state
-        query = query.where(hidden if narrowed else col(Booking.state) == filters.state)
-    if filters.start is not None:
-        query = query.where(col(Booking.starts_at) >= filters.start)
-    if filters.end is not None:
-        query = query.where(col(Booking.starts_at) < filters.end)
-    return query
+        state = func.coalesce(col(Booking.state), "") if given & NARROW else col(Booking.state)
+        query = query.where(state == bindparam("state"))
+    if follows:
+        query = query.where(after(ORDER, descending=True))
+    return Prepared(query.order_by(*(each.desc() for each in ORDER)).limit(bindparam("limit")), Visit)
 
 
-def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[Booking], str | None]:
+def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[Visit], str | None]:
     """One page, the latest visits first."""
-    columns: list[ColumnElement[object]] = [col(Booking.starts_at), col(Booking.id)]  # type: ignore[list-item]
-    return paging.page(session, query_of(filters), columns, _key, descending=True)
+    values = {name: value for name in FILTERS if (value := getattr(filters, name)) is not None}
+    given = frozenset(values)
+    if "client_ids" in values:
+        values[AMONG] = values.pop("client_ids")
+    return paging.rows(session, partial(_listing, given), ORDER, _key, **values)
 
 
-def _key(booking: Booking) -> Key:
-    return booking.starts_at, booking.id
+def _key(visit: Visit) -> Key:
+    return visit.starts_at, visit.id
 
 
 def day(session: Session, cleaner_ids: Collection[str], interval: Interval) -> list[Booking]:

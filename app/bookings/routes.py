@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor
-from app.bookings.dependencies import InBooker, InFilters, InParticipant, Task, may
+from app.accounts.dependencies import BY_ROLE, IN_SESSION, SIGNED_IN, InActor, bearer
+from app.bookings.dependencies import PARTICIPANTS, InBooker, Task, Wanted, may
 from app.bookings.problems import SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
 from app.bookings.schemas import (
     Assignment,
@@ -19,11 +19,12 @@ from app.bookings.schemas import (
 from app.bookings.states import Transition
 from app.catalog.problems import VisitTooLong
 from app.catalog.schemas import Identifier
+from app.kit import lean
 from app.kit.idempotency import IdempotencyKeyReused, InAttemptWithKey
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
-from app.services import InServices
+from app.services import InServices, Services
 
 FOUND: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
 CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *BY_ROLE)
@@ -70,16 +71,20 @@ async def create_booking(
     "",
     summary="List my bookings",
     operation_id="list_my_bookings",
+    response_model=Page[Booking],
     responses=responses(ValidationFailed, *BY_ROLE),
+    openapi_extra=lean.documented(Wanted) | IN_SESSION,
 )
-async def list_my_bookings(
-    actor: InParticipant,
-    services: InServices,
-    paging: InPage,
-    filters: InFilters,
-) -> Page[Booking]:
+async def list_my_bookings(request: Request) -> Response:
     """A client's own bookings, or the visits that a cleaner is assigned to; the latest first."""
-    return await services.bookings.mine(actor, filters, paging)
+    claims, wanted = await bearer(request), lean.query(request, Wanted)
+    services: Services = request.app.state.services
+    page = await services.accounts.sessions.read_as(
+        claims,
+        PARTICIPANTS,
+        lambda session, actor: services.bookings.mine(session, actor, wanted.filters, wanted.paging),
+    )
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get(

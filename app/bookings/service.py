@@ -86,13 +86,13 @@ class Bookings:
 
         return await self._database.write(work)
 
-    async def mine(self, actor: Actor, filters: Filters, paging: Paging) -> Page[schemas.Booking]:
+    def mine(self, session: Session, actor: Actor, filters: Filters, paging: Paging) -> Page[schemas.Booking]:
         """The actor's own bookings: a client's, or those a cleaner is assigned to.
 
         Raises:
             ValidationFailed: the cursor is not one of this list's.
         """
-        return await self._database.read(lambda session: self.listing(session, own(actor, filters), paging))
+        return self.listing(session, own(actor, filters), paging)
 
     async def read(self, actor: Actor, booking_id: str) -> Seen:
         """One booking.
@@ -255,7 +255,7 @@ class Bookings:
             ValidationFailed: the cursor is not one of this list's.
         """
         bookings, cursor = queries.page(session, filters, paging)
-        return Page(items=self._answers.many(session, bookings), next_cursor=cursor)
+        return Page[schemas.Booking](items=self._answers.many(session, bookings), next_cursor=cursor)
 
     def day(self, session: Session, cleaner_ids: Collection[str], interval: Interval) -> list[schemas.Booking]:
         """The visits of these cleaners that touch the interval and were not cancelled, by cleaner and time."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
 
@@ -24,6 +24,7 @@ Work = Callable[[Session], T]
 log = structlog.get_logger(__name__)
 
 QUEUE = 512  # units of work that may wait for each pool; waiting is bounded by DATABASE_TIMEOUT anyhow
+QUICK = 0.002  # seconds; nearly all reads take less
 GRACE = 0.5  # seconds after which a caller stops waiting for a thread that should have interrupted itself
 
 
@@ -41,7 +42,8 @@ class Database:
         url = settings.parsed_database_url
         self._reader = reader = sqlite.reader_engine(url, settings.database_readers)
         self._writer = sqlite.writer_engine(url)
-        self.readers = WorkerPool("reader", threads=reader.pool.size(), queue=QUEUE)  # type: ignore[attr-defined]
+        connections: int = reader.pool.size()  # type: ignore[attr-defined]
+        self.readers = WorkerPool("reader", threads=connections, queue=QUEUE, patience=QUICK)
         self.writers = WorkerPool("writer", threads=1, queue=QUEUE)
 
     async def read(self, work: Work[T], *, within: float | None = None) -> T:
@@ -55,7 +57,7 @@ class Database:
             DatabaseUnavailable: not done in time, or the database cannot be used.
             Overloaded: too much work is waiting.
         """
-        return await self._run(self.readers, self._reader, work, within=within)
+        return await self._run(self.readers, lambda deadline: self._reading(work, deadline), within)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work(session)` in a transaction, commit it and return its result; raises as `read` does.
@@ -63,11 +65,11 @@ class Database:
         Raises:
             IntegrityError: a constraint of the schema forbids it; nothing is written.
         """
-        return await self._run(self.writers, self._writer, work)
+        return await self._run(self.writers, lambda deadline: self._writing(work, deadline, commit=True))
 
     async def rehearse(self, work: Work[T]) -> T:
         """Like `write`, but the transaction is rolled back at the end."""
-        return await self._run(self.writers, self._writer, work, commit=False)
+        return await self._run(self.writers, lambda deadline: self._writing(work, deadline, commit=False))
 
     async def check(self, *, within: float) -> None:
         """Read from the database's file and see that the writer's thread is not stuck.
@@ -90,41 +92,41 @@ class Database:
         for engine in (self._reader, self._writer):
             engine.dispose()
 
-    async def _run(
-        self,
-        pool: WorkerPool,
-        engine: Engine,
-        work: Work[T],
-        *,
-        within: float | None = None,
-        commit: bool = True,
-    ) -> T:
+    async def _run(self, pool: WorkerPool, unit: Callable[[float], T], within: float | None = None) -> T:
         seconds = within or self._timeout
         deadline = time.monotonic() + seconds
         try:
-            return await pool.run(lambda: _unit(engine, work, deadline, commit=commit), timeout=seconds + GRACE)
+            return await pool.run(lambda: unit(deadline), timeout=seconds + GRACE)
         except TimeoutError as error:
             log.warning("database_timeout", seconds=seconds)
             raise DatabaseUnavailable from error
-        except DatabaseError as error:
+        except (DatabaseError, sqlite.Error) as error:
             reason = sqlite.unavailable_reason(error)
             if reason is None:
                 raise
             log.warning("database_unavailable", reason=reason)
             raise DatabaseUnavailable from error
 
+    def _reading(self, work: Work[T], deadline: float) -> T:
+        """In the thread: one transaction from BEGIN to its end."""
+        with (
+            self._reader.connect() as connection,
+            sqlite.transaction(connection, sqlite.READ, deadline),
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            return work(session)
 
-def _unit(engine: Engine, work: Work[T], deadline: float, *, commit: bool) -> T:
-    """In the thread: one transaction from BEGIN to its end."""
-    with (
-        engine.connect() as connection,
-        sqlite.bounded(connection, deadline),
-        Session(connection, expire_on_commit=False) as session,
-    ):
-        result = work(session)
-        if time.monotonic() > deadline:
-            # Nobody waits any more: better that it has not happened than that it has happened unseen.
-            raise TimeoutError
-        if commit:
-            session.commit()
-        return result
+    def _writing(self, work: Work[T], deadline: float, *, commit: bool) -> T:
+        """In the thread: one transaction from BEGIN to its end."""
+        with (
+            self._writer.connect() as connection,
+            sqlite.transaction(connection, sqlite.WRITE, deadline),
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            result = work(session)
+            if time.monotonic() > deadline:
+                # Nobody waits any more: better that it has not happened than that it has happened unseen.
+                raise TimeoutError
+            if commit:
+                session.commit()
+            return result

@@ -5,9 +5,9 @@ request, and together they would take longer than the framework itself.
 """
 
 import asyncio
+import random
 import re
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +28,7 @@ QUIET = ("/health", "/metrics")
 """Paths asked every few seconds by machines: logged at level debug, and never refused because of load."""
 THROTTLED = "/api/"
 """Paths with limits of requests a minute begin with this."""
+_chance = random.Random()  # noqa: S311  # nobody has to be unable to guess ids of requests
 HARDENING = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -74,7 +75,7 @@ class _Exchange:
             elif name == b"content-length":
                 self.offered_length = value
         offered = offered_id.decode("latin-1")
-        self.request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        self.request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else f"{_chance.getrandbits(128):032x}"
 
     @property
     def announced_too_much(self) -> bool:

@@ -4,14 +4,15 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import BindParameter, ColumnElement, bindparam, tuple_
+from sqlalchemy import ColumnElement, bindparam, tuple_
 from sqlmodel import Session
 from sqlmodel.sql.expression import SelectOfScalar
 
+from app.kit.prepared import Prepared
 from app.kit.problems import FieldError, ValidationFailed
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Paging:
         self,
         session: Session,
         query: SelectOfScalar[T],
-        columns: Sequence[ColumnElement[object]],
+        columns: Sequence[ColumnElement[Any]],
         key: Callable[[T], Key],
         *,
         descending: bool = False,
@@ -64,14 +65,46 @@ class Paging:
         """
         order = tuple_(*columns)
         if self.cursor is not None:
-            after = tuple_(*_decode(self.cursor, columns))
-            query = query.where(order < after if descending else order > after)
+            values = zip(_decode(self.cursor, columns), columns, strict=True)
+            place = tuple_(*(bindparam(None, value, type_=column.type) for value, column in values))
+            query = query.where(order < place if descending else order > place)
         query = query.order_by(*(column.desc() if descending else column.asc() for column in columns))
-        rows = list(session.exec(query.limit(self.limit + 1)))
+        return self._cut(list(session.exec(query.limit(self.limit + 1))), key)
+
+    def rows(
+        self,
+        session: Session,
+        listing: Callable[[bool], Prepared[R]],
+        columns: Sequence[ColumnElement[Any]],
+        key: Callable[[R], Key],
+        **values: Any,  # noqa: ANN401  # of any type that a column has
+    ) -> tuple[list[R], str | None]:
+        """Like `page`, of prepared queries.
+
+        Args:
+            session: to read with.
+            listing: gives the query with order and `limit`, for pages after the first also with `after(columns)`.
+            columns: the order.
+            key: the values of these columns in a row.
+            values: of the query's other parameters.
+        """
+        if self.cursor is not None:
+            values |= {f"after_{n}": value for n, value in enumerate(_decode(self.cursor, columns))}
+        found = listing(self.cursor is not None).rows(session, limit=self.limit + 1, **values)
+        return self._cut(found, key)
+
+    def _cut(self, rows: list[R], key: Callable[[R], Key]) -> tuple[list[R], str | None]:
+        """One row more than fits says that there is another page."""
         if len(rows) <= self.limit:
             return rows, None
         del rows[self.limit :]
         return rows, _encode(key(rows[-1]))
+
+
+def after(columns: Sequence[ColumnElement[Any]], *, descending: bool) -> ColumnElement[bool]:
+    """The condition that a row comes after the cursor, for `Paging.rows`."""
+    order, place = tuple_(*columns), tuple_(*(bindparam(f"after_{n}", type_=c.type) for n, c in enumerate(columns)))
+    return order < place if descending else order > place
 
 
 def _encode(key: Key) -> str:
@@ -79,18 +112,18 @@ def _encode(key: Key) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, columns: Sequence[ColumnElement[object]]) -> list[BindParameter[object]]:
-    """The values of the columns, bound with the columns' types."""
+def _decode(cursor: str, columns: Sequence[ColumnElement[Any]]) -> list[object]:
+    """The values of the columns."""
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return [_bind(value, column) for value, column in zip(values, columns, strict=True)]
+        return [_checked(value, column) for value, column in zip(values, columns, strict=True)]
     except (ValueError, TypeError, OverflowError) as error:
         wrong = FieldError(location="query", field="cursor", code="cursor", message="Not a cursor of this list")
         raise ValidationFailed(errors=[wrong]) from error
 
 
-def _bind(value: object, column: ColumnElement[object]) -> BindParameter[object]:
-    """Bind a value of a cursor; raises ValueError, TypeError or OverflowError when the column cannot hold it."""
+def _checked(value: object, column: ColumnElement[Any]) -> object:
+    """A value of a cursor; raises ValueError, TypeError or OverflowError when the column cannot hold it."""
     expected = column.type.python_type
     parsed = expected.fromisoformat(value) if issubclass(expected, date) else value  # type: ignore[arg-type]
     if type(parsed) is not expected or (isinstance(parsed, datetime) and parsed.tzinfo is None):
@@ -101,17 +134,24 @@ def _bind(value: object, column: ColumnElement[object]) -> BindParameter[object]
         parsed.encode()  # half of a surrogate pair can be written in JSON, but not into a database
     if isinstance(parsed, int) and abs(parsed) >= BIGINT:
         raise ValueError("more than a column holds")
-    return bindparam(None, parsed, type_=column.type)
+    return parsed
 
 
-async def paging(
-    limit: Annotated[int, Query(ge=1, le=MAXIMUM_LIMIT, description="Items on a page")] = DEFAULT_LIMIT,
-    cursor: Annotated[
-        str | None, Query(max_length=CURSOR_LENGTH, description="`next_cursor` of the page before")
-    ] = None,
-) -> Paging:
+class PageQuery(BaseModel):
+    """The parameters of a list."""
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT, description="Items on a page")
+    cursor: str | None = Field(None, max_length=CURSOR_LENGTH, description="`next_cursor` of the page before")
+
+    @property
+    def paging(self) -> Paging:
+        """Which page."""
+        return Paging(self.limit, self.cursor)
+
+
+async def paging(query: Annotated[PageQuery, Query()]) -> Paging:
     """Dependency: which page is asked for."""
-    return Paging(limit, cursor)
+    return query.paging
 
 
 InPage = Annotated[Paging, Depends(paging)]

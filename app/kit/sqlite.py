@@ -11,11 +11,20 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+Error: type[Exception] = dbapi2.DatabaseError
+"""What the driver itself raises."""
+
 MINIMUM_VERSION = (3, 51, 3)
 """Earlier versions can corrupt a WAL database that several connections write and checkpoint."""
 
 PROGRESS_INTERVAL = 1000
 """Virtual-machine instructions between two looks at the clock: well under a millisecond."""
+
+READ = "BEGIN"
+WRITE = "BEGIN IMMEDIATE"
+
+READER_PATIENCE = 1000
+"""Milliseconds that a reader waits for a lock; it meets one only while another process recovers the database."""
 
 BUSY_SHARE = 0.8
 """Part of the remaining time spent waiting for another process's lock; the rest is for the work itself."""
@@ -46,7 +55,7 @@ def database_file(url: URL) -> Path:
 
 
 def writer_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
-    """One connection that takes the write lock when it begins, so it can never fail to upgrade half-way.
+    """One connection. Begin with WRITE: it takes the lock at once, so it can never fail to upgrade half-way.
 
     Args:
         url: of the database.
@@ -55,17 +64,16 @@ def writer_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     return _engine(
         url,
         1,
-        "BEGIN IMMEDIATE",
         ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={int(foreign_keys)}"),
     )
 
 
 def reader_engine(url: URL, connections: int) -> Engine:
     """`connections` connections that cannot write."""
-    return _engine(url, connections, "BEGIN", ("query_only=ON",))
+    return _engine(url, connections, ("query_only=ON", f"busy_timeout={READER_PATIENCE}"))
 
 
-def _engine(url: URL, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+def _engine(url: URL, connections: int, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(
         url,
         module=dbapi2,
@@ -81,31 +89,37 @@ def _engine(url: URL, connections: int, begin: str, pragmas: tuple[str, ...]) ->
         for pragma in ("busy_timeout=10000", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
     return engine
 
 
 @contextmanager
-def bounded(connection: Connection, deadline: float) -> Iterator[None]:
-    """Interrupt what runs on the connection, or waits for a lock, at `deadline` (of time.monotonic())."""
+def transaction(connection: Connection, begin: str, deadline: float) -> Iterator[None]:
+    """Begin a transaction, which ends with the connection's if not before.
+
+    Args:
+        connection: of one of these engines.
+        begin: READ or WRITE.
+        deadline: of time.monotonic(): what runs then, or waits for a lock, is interrupted.
+    """
     driver: Any = connection.connection.driver_connection
-    remaining = max(0.0, deadline - time.monotonic())
-    driver.execute(f"PRAGMA busy_timeout={int(remaining * BUSY_SHARE * 1000)}")
+    if begin == WRITE:
+        remaining = max(0.0, deadline - time.monotonic())
+        driver.execute(f"PRAGMA busy_timeout={int(remaining * BUSY_SHARE * 1000)}")
     driver.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_INTERVAL)
     try:
+        # Not by SQLAlchemy, whose way there takes longer than most queries.
+        driver.execute(begin)
         yield
     finally:
         driver.set_progress_handler(None, 0)
 
 
-def unavailable_reason(error: DBAPIError) -> str | None:
+def unavailable_reason(error: Exception) -> str | None:
     """SQLite's name of the error when the database is at fault, None when the query is."""
-    code = getattr(error.orig, "sqlite_errorcode", 0)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(original, "sqlite_errorcode", 0)
     # The low byte is the primary code.
-    return str(getattr(error.orig, "sqlite_errorname", code)) if code & 0xFF in UNAVAILABLE else None
+    return str(getattr(original, "sqlite_errorname", code)) if code & 0xFF in UNAVAILABLE else None
 
 
 @contextmanager
@@ -114,7 +128,7 @@ def exclusive(url: URL) -> Iterator[Connection]:
     engine = writer_engine(url, foreign_keys=False)
     try:
         with engine.connect() as connection:
-            connection.begin()
+            connection.exec_driver_sql(WRITE)
             yield connection
     finally:
         engine.dispose()

@@ -6,8 +6,8 @@ import contextvars
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from app.kit.problems import Overloaded
@@ -17,15 +17,48 @@ T = TypeVar("T")
 START_TIMEOUT = 10.0  # seconds for all threads of a pool to come up
 
 
+class _Job:
+    """Something to do, and the future of whoever waits for it."""
+
+    __slots__ = ("answer", "context", "error", "result", "work")
+
+    def __init__(self, work: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.answer = answer
+        self.context = contextvars.copy_context()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def perform(self) -> None:
+        """In the thread."""
+        try:
+            self.result = self.context.run(self.work)
+        except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
+            self.error = error
+
+    def settle(self) -> None:
+        """In the event loop of whoever waits."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
+
 class WorkerPool:
     """Runs plain functions in `threads` threads while at most `queue` more wait.
 
     A job occupies its place until it really ends: when the awaiting request gives up, a waiting job is
     dropped and a running one keeps its thread counted. A pool whose threads are stuck therefore sheds at once
     instead of piling up. (anyio's limiter with `abandon_on_cancel` gives the place back too early.)
+
+    With `patience` one thread does all that is quick: a further one begins only when every job at work has been
+    running for so long, and results go back together. Threads that take turns at Python's lock after every few
+    microseconds of work would cost several times that work.
     """
 
-    def __init__(self, name: str, *, threads: int, queue: int, nice: int = 0) -> None:
+    def __init__(self, name: str, *, threads: int, queue: int, nice: int = 0, patience: float = 0.0) -> None:
         """Start all threads, so that a process at its PID limit fails at start-up and not under load.
 
         Args:
@@ -33,16 +66,25 @@ class WorkerPool:
             threads: how many jobs run at the same time.
             queue: how many more may wait.
             nice: added to the threads' niceness (0 to 19), so that the event loop wins the processor.
+            patience: seconds.
         """
         self.threads = threads
         self.queue = queue
+        self._patience = patience
         self._lock = threading.Lock()
-        self._admitted = 0
+        self._called = threading.Condition(self._lock)
+        self._sleeping = 0
+        self._rising = 0
+        self._closed = False
+        self._waiting: deque[_Job] = deque()
         self._running: dict[int, float] = {}
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_be_nice, initargs=(nice,))
-        everybody = threading.Barrier(threads)
-        for started in [self._executor.submit(everybody.wait, START_TIMEOUT) for _ in range(threads)]:
-            started.result()
+        self._ended: deque[_Job] = deque()
+        self._looking_in: asyncio.AbstractEventLoop | None = None
+        everybody = threading.Barrier(threads + 1)
+        for number in range(threads):
+            # Daemons: a job that does not end must not keep the process from ending.
+            threading.Thread(target=self._serve, args=(everybody, nice), name=f"{name}_{number}", daemon=True).start()
+        everybody.wait(START_TIMEOUT)
 
     @property
     def running(self) -> int:
@@ -52,7 +94,7 @@ class WorkerPool:
     @property
     def waiting(self) -> int:
         """Jobs waiting for a thread, dropped ones included until a thread has passed over them."""
-        return max(0, self._admitted - self.running)
+        return len(self._waiting)
 
     def longest_running(self) -> float:
         """Seconds since the oldest running job began; 0 when idle."""
@@ -70,44 +112,89 @@ class WorkerPool:
             Overloaded: threads and queue are full; raised at once.
             TimeoutError: no result in time.
         """
-        self._admit()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        context = contextvars.copy_context()
-        try:
-            done = self._executor.submit(self._perform, answer, lambda: context.run(job))
-        except RuntimeError as shut_down:
-            self._release()
-            raise Overloaded from shut_down
-        done.add_done_callback(lambda finished: _deliver(loop, answer, finished))
+        with self._lock:
+            if self._closed or len(self._waiting) + len(self._running) >= self.threads + self.queue:
+                raise Overloaded
+            self._waiting.append(_Job(job, answer))
+            self._call()
+        if self._patience:
+            self._look_again(loop)
         async with asyncio.timeout(timeout):
             return await answer
 
     def close(self) -> None:
         """Take no more jobs and drop the waiting ones; running ones end by themselves."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def _admit(self) -> None:
         with self._lock:
-            if self._admitted >= self.threads + self.queue:
-                raise Overloaded
-            self._admitted += 1
+            self._closed = True
+            self._waiting.clear()
+            self._called.notify_all()
 
-    def _release(self) -> None:
+    def _call(self) -> None:
+        """With the lock: wake a thread if there is something to do and nobody who will do it soon."""
+        if self._waiting and self._sleeping > self._rising and not (self._patience and self._soon_free()):
+            self._rising += 1
+            self._called.notify()
+
+    def _soon_free(self) -> bool:
+        """With the lock: whether some thread is about to look for a job."""
+        return self._rising > 0 or time.monotonic() - max(self._running.values(), default=0.0) < self._patience
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the loop: look after the pool in a moment, unless that is planned already."""
+        if self._looking_in is not loop:
+            self._looking_in = loop
+            loop.call_later(self._patience, self._look)
+
+    def _look(self) -> None:
         with self._lock:
-            self._running.pop(threading.get_ident(), None)
-            self._admitted -= 1
+            self._call()
+            idle = not self._waiting and not self._running
+        self._deliver()
+        self._looking_in = None
+        if not idle:
+            self._look_again(asyncio.get_running_loop())
 
-    def _perform(self, answer: asyncio.Future[T], job: Callable[[], T]) -> T | None:
-        """In the thread: pass over a job that nobody waits for any more, else run it."""
-        try:
-            if answer.cancelled():
-                return None
+    def _deliver(self) -> None:
+        """In the loop: hand over what has ended."""
+        here = asyncio.get_running_loop()
+        while self._ended:
+            job = self._ended.popleft()
+            loop = job.answer.get_loop()
+            if loop is here:
+                job.settle()
+            else:
+                _soon(loop, job.settle)
+
+    def _serve(self, everybody: threading.Barrier, nice: int) -> None:
+        """The life of a thread."""
+        _be_nice(nice)
+        everybody.wait(START_TIMEOUT)
+        me = threading.get_ident()
+        while (job := self._next(me)) is not None:
+            job.perform()
+            self._ended.append(job)
             with self._lock:
-                self._running[threading.get_ident()] = time.monotonic()
-            return job()
-        finally:
-            self._release()
+                del self._running[me]
+                more = self._waiting and self._patience
+            if not more:
+                _soon(job.answer.get_loop(), self._deliver)
+
+    def _next(self, me: int) -> _Job | None:
+        """Wait for a job that somebody still waits for; None when the pool is closed."""
+        with self._lock:
+            while not self._closed:
+                while self._waiting and not (self._patience and self._soon_free()):
+                    job = self._waiting.popleft()
+                    if not job.answer.cancelled():
+                        self._running[me] = time.monotonic()
+                        return job
+                self._sleeping += 1
+                self._called.wait()
+                self._sleeping -= 1
+                self._rising -= self._rising > 0
+            return None
 
 
 def _be_nice(nice: int) -> None:
@@ -116,18 +203,7 @@ def _be_nice(nice: int) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
-def _deliver(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Any], finished: Future[Any]) -> None:
-    """In the thread: hand the outcome to the event loop, which may be gone by now."""
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """In a thread: have the event loop do it; it may be gone by now."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(_settle, answer, finished)
-
-
-def _settle(answer: asyncio.Future[Any], finished: Future[Any]) -> None:
-    if answer.done():
-        return
-    if finished.cancelled():
-        answer.cancel()
-    elif error := finished.exception():
-        answer.set_exception(error)
-    else:
-        answer.set_result(finished.result())
+        loop.call_soon_threadsafe(call)

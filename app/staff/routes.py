@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from app.accounts.dependencies import ALWAYS, BY_ROLE, InActor, InOffice
+from app.accounts.dependencies import ALWAYS, BY_ROLE, InOffice, SignedIn
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
 from app.kit.idempotency import IdempotencyKeyReused, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
-from app.kit.problems import Forbidden, NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
+from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices
 from app.staff.models import SLOT_MINUTES
 from app.staff.schemas import (
@@ -31,18 +31,8 @@ ABOUT_ONE: tuple[type[Problem], ...] = (NotFound, *BY_ROLE)
 router = APIRouter(prefix="/api/v1", tags=["staff"])
 
 
-async def staff_actor(actor: InActor) -> Actor:
-    """Dependency: a cleaner, or somebody of the office.
-
-    Raises:
-        Forbidden: anybody else.
-    """
-    if actor.role not in OFFICE | {Role.CLEANER}:
-        raise Forbidden
-    return actor
-
-
-InStaff = Annotated[Actor, Depends(staff_actor)]
+InStaff = Annotated[Actor, Depends(SignedIn({Role.CLEANER, *OFFICE}))]
+"""A cleaner, or somebody of the office."""
 
 
 @router.get(

@@ -1,11 +1,11 @@
 """Cleaners, their hours and their free time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, update
+from sqlalchemy import bindparam, delete, update
 from sqlmodel import Session, col, select
 
 from app.accounts.service import Accounts, Person
@@ -15,6 +15,7 @@ from app.kit.idempotency import Attempt
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
 from app.kit.preconditions import Expected
+from app.kit.prepared import Prepared
 from app.kit.problems import NotFound
 from app.settings import Settings
 from app.staff.calendar import DAY, Interval, count_free, day_interval, free_times, slot_start
@@ -46,6 +47,20 @@ class CleanerProfile:
     rating: float | None
     """Average of all reviews; None without any."""
     rating_count: int
+
+
+class _Rating(NamedTuple):
+    account_id: str
+    rating_total: int
+    rating_count: int
+
+
+RATINGS = Prepared(
+    select(col(Cleaner.account_id), col(Cleaner.rating_total), col(Cleaner.rating_count)).where(
+        col(Cleaner.account_id).in_(bindparam("among", expanding=True))
+    ),
+    _Rating,
+)
 
 
 class Staff:
@@ -212,14 +227,18 @@ class Staff:
 
     def profiles(self, session: Session, ids: Iterable[str]) -> dict[str, CleanerProfile]:
         """Cleaners by id; unknown ones are left out."""
-        cleaners = session.exec(select(Cleaner).where(col(Cleaner.account_id).in_(set(ids)))).all()
-        people = self._accounts.people(session, [each.account_id for each in cleaners])
+        wanted = set(ids)
+        people = self._accounts.people(session, wanted)
         return {
             each.account_id: CleanerProfile(
                 each.account_id, people[each.account_id].full_name, _rating(each), each.rating_count
             )
-            for each in cleaners
+            for each in RATINGS.rows(session, among=wanted)
         }
+
+    def ratings(self, session: Session, ids: Collection[str]) -> dict[str, float | None]:
+        """Averages of all reviews, by cleaner; None without any."""
+        return {each.account_id: _rating(each) for each in RATINGS.rows(session, among=ids)}
 
     def add_rating(self, session: Session, cleaner_id: str, stars: int) -> None:
         """Count a review; the database adds, so that none is lost with two at once."""
@@ -291,7 +310,7 @@ def _set_week(session: Session, cleaner_id: str, shifts: Iterable[Shift]) -> Non
     session.flush()
 
 
-def _rating(cleaner: Cleaner) -> float | None:
+def _rating(cleaner: Cleaner | _Rating) -> float | None:
     return round(cleaner.rating_total / cleaner.rating_count, 2) if cleaner.rating_count else None
 
 

@@ -32,7 +32,7 @@ def test_every_operation_is_described(application: FastAPI) -> None:
             if status >= "400" and operation["operationId"] != "health":
                 assert list(answer["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in str(schema)
-    assert schema["components"]["securitySchemes"]["OAuth2PasswordBearer"]["type"] == "oauth2"
+    assert schema["components"]["securitySchemes"]["AccessToken"]["type"] == "oauth2"
 
 
 def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:

@@ -24,8 +24,8 @@ def claims(**changes: object) -> dict[str, object]:
 
 
 def test_it_names_its_bearer(ours: Tokens) -> None:
-    assert ours.read(ours.issue("ann", "s1")) == ("ann", "s1")
-    assert ours.read(jwt.encode(claims(), KEY, "HS256")) == ("ann", "s1")
+    assert ours.read(ours.issue("ann", "s1"))[:2] == ("ann", "s1")
+    assert ours.read(jwt.encode(claims(), KEY, "HS256"))[:2] == ("ann", "s1")
 
 
 @pytest.mark.parametrize(
