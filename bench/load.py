@@ -20,11 +20,13 @@ HEAD_END = b"\r\n\r\n"
 GIVE_UP = 60.0  # seconds for an answer
 
 
-def request(method: str, path: str, *, token: str | None = None, body: object = None) -> bytes:
-    """The bytes of a request; `body` is sent as JSON."""
+def request(method: str, path: str, *, token: str | None = None, body: object = None, key: str | None = None) -> bytes:
+    """The bytes of a request; `body` is sent as JSON, `key` as Idempotency-Key."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
+    if key is not None:
+        lines.append(f"Idempotency-Key: {key}")
     content = b""
     if body is not None:
         content = json.dumps(body).encode()
