@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: help setup machine up seed down test lint unit molecule lock clean
+.PHONY: help setup machine up seed down test lint unit molecule bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,10 @@ unit: machine setup ## tests of the API and of the monitor
 
 molecule: machine setup ## converge a real host and test it
 	@tools/test.sh molecule
+
+bench: machine setup ## measure speed and scale against what the framework and the hash can do (about 10 minutes)
+	@failed=0; for name in registrations speed scale; do \
+		printf '\n== %s\n' $$name; python -m bench.$$name || failed=1; done; exit $$failed
 
 lock: setup ## lock the dependencies again after a change of pyproject.toml (UPGRADE=1 takes newer versions)
 	@requirements/compile.sh

@@ -16,7 +16,7 @@ from app.kit.pagination import Paging
 from app.kit.preconditions import Expected
 from app.kit.problems import Forbidden, NotFound
 
-MATCHES = 500
+MATCHES = 200
 """Of a search, from which the pages are made; who gets more has to ask more precisely."""
 
 

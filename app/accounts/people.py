@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import bindparam, delete
+from sqlalchemy import bindparam, delete, insert
 from sqlmodel import Session, col, select
 
 from app.accounts.models import AccountTerm, UserAccount
@@ -70,8 +70,14 @@ def index(session: Session, account: UserAccount) -> None:
     """Make the account findable by what it says now."""
     session.execute(delete(AccountTerm).where(col(AccountTerm.account_id) == account.id))
     if account.erased_at is None:
-        session.add_all(AccountTerm(term=term, account_id=account.id) for term in sorted(terms(account)))
-    session.flush()
+        index_new(session, account)
+
+
+def index_new(session: Session, account: UserAccount) -> None:
+    """Make an account findable that has never been."""
+    session.connection().execute(
+        insert(AccountTerm), [{"term": term, "account_id": account.id} for term in sorted(terms(account))]
+    )
 
 
 def find(session: Session, q: str, limit: int) -> list[str]:

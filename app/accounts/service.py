@@ -204,15 +204,13 @@ class Accounts:
         )
 
     def _enrol(self, session: Session, account: UserAccount) -> Registered:
-        known = people.by_email(session, account.email)
-        if known is not None:
-            if not self._verification_required:
-                raise EmailTaken
+        if not self._verification_required:
+            _insert(session, account)
+            return Registered(account_id=account.id)
+        if known := people.by_email(session, account.email):
             self._notifications.notify(session, Template.EMAIL_TAKEN, recipient(known))
             return Registered(account_id=None)
         _insert(session, account)
-        if not self._verification_required:
-            return Registered(account_id=account.id)
         code = codes.issue(session, account, Purpose.VERIFY_EMAIL, account.email, now() + VERIFY_WITHIN)
         self._notifications.notify(session, Template.VERIFY_EMAIL, recipient(account), code=code)
         return Registered(account_id=None)
@@ -220,5 +218,5 @@ class Accounts:
 
 def _insert(session: Session, account: UserAccount) -> None:
     session.add(account)
-    session.flush()
-    people.index(session, account)
+    session.flush()  # an address that is taken is refused here
+    people.index_new(session, account)
