@@ -9,7 +9,7 @@ from app.accounts import routes_me, routes_recovery, routes_users
 from app.accounts.dependencies import ALWAYS, SIGNED_IN, InActor, InDevice
 from app.accounts.problems import EmailNotVerified, EmailTaken, InvalidCredentials, InvalidRefreshToken
 from app.accounts.schemas import Credentials, Refresh, Registration, TokenForm, TokenPair, User, VerificationSent
-from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.idempotency import KEYED, InAttempt
 from app.kit.preconditions import set_etag
 from app.kit.problems import PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices, address
@@ -30,7 +30,7 @@ auth = APIRouter(prefix="/api/v1/auth", tags=["auth"])
             "model": VerificationSent,
             "description": "Addresses have to be verified here: look into the mailbox, whether or not it is new",
         },
-        **responses(EmailTaken, IdempotencyKeyReused, *WITH_BODY, *ALWAYS),
+        **responses(EmailTaken, *KEYED, *WITH_BODY, *ALWAYS),
     },
 )
 async def register(

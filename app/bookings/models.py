@@ -53,12 +53,12 @@ class Booking(SQLModel, table=True):
     ends_at: datetime = Field(sa_type=UtcDateTime)
     address: str = Field(sa_type=String(300), repr=False)
     notes: str = Field(default="", sa_type=String(1000), repr=False)
-    price: int
+    price: int = Field(sa_type=BIG)
     """In minor units."""
     currency: str = Field(sa_type=String(3))
     quote: dict[str, Any] = Field(sa_type=JSON)
     """The itemised quote and the measures it was made from, as agreed."""
-    cancellation_fee: int = 0
+    cancellation_fee: int = Field(default=0, sa_type=BIG)
     version: int = 1
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     updated_at: datetime = Field(default_factory=now, sa_type=UtcDateTime, sa_column_kwargs={"onupdate": now})

@@ -34,9 +34,11 @@ def require_movable(settings: Settings, booking: Booking, at: datetime) -> None:
     """Check that a client may still move the visit away from its time.
 
     Raises:
-        TooSoon: it begins within the notice.
+        TooSoon: it begins within the notice, or cancelling costs a fee by now, which moving it would get round.
     """
     hours = settings.booking_notice_hours
+    if settings.cancellation_fee_percent:
+        hours = max(hours, settings.cancellation_free_hours)
     if booking.starts_at < at + timedelta(hours=hours):
         raise TooSoon(f"A visit that begins in less than {hours} hours cannot be moved any more.")
 

@@ -20,7 +20,7 @@ from app.bookings.states import Transition
 from app.catalog.problems import VisitTooLong
 from app.catalog.schemas import Identifier
 from app.kit import lean
-from app.kit.idempotency import IdempotencyKeyReused, InAttemptWithKey
+from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
@@ -48,7 +48,7 @@ def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
         SlotUnavailable,
         TooSoon,
         TooLate,
-        IdempotencyKeyReused,
+        *KEYED,
         VisitTooLong,
         PayloadTooLarge,
         ValidationFailed,
@@ -141,7 +141,10 @@ async def reschedule_booking(
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Move the visit to another time: with the same cleaner who is free then, otherwise with another one."""
+    """Move the visit to another time: with the same cleaner who is free then, otherwise with another one.
+
+    Clients can do so until `free_cancellation_until`, the office always.
+    """
     seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling.starts_at, expected)
     return _tagged(response, seen)
 

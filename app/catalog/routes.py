@@ -17,7 +17,7 @@ from app.catalog.schemas import (
     ServiceChange,
 )
 from app.kit import conditional
-from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
@@ -98,7 +98,7 @@ async def list_all_services(_: InOffice, paging: InPage, services: InServices) -
     summary="Offer a service",
     operation_id="add_service",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(CatalogueFull, IdempotencyKeyReused, *WITH_BODY, *BY_ROLE),
+    responses=responses(CatalogueFull, *KEYED, *WITH_BODY, *BY_ROLE),
 )
 async def add_service(
     actor: InOffice, new: NewService, attempt: InAttempt, response: Response, services: InServices
@@ -136,7 +136,7 @@ async def change_service(  # noqa: PLR0913  # one parameter for each part of the
     summary="Offer an extra",
     operation_id="add_extra",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(CatalogueFull, IdempotencyKeyReused, NotFound, *WITH_BODY, *BY_ROLE),
+    responses=responses(CatalogueFull, *KEYED, NotFound, *WITH_BODY, *BY_ROLE),
 )
 async def add_extra(  # noqa: PLR0913  # one parameter for each part of the request
     *,

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, TypeVar
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Index, String, Text, delete
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from app.kit.models import UtcDateTime, now
@@ -33,6 +34,20 @@ class IdempotencyKeyReused(Problem):
     slug = "idempotency-key-reused"
     title = "The Idempotency-Key was used for another request"
     explanation = "Make a new key for each new request; repeat a key only with exactly the same request."
+
+
+class RequestInProgress(Problem):
+    """The same key has been used by a request that was answered at this very moment."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "request-in-progress"
+    title = "The same request is under way"
+    explanation = "Repeat the request with the same key in a moment to get its answer."
+    retry_after = 1
+
+
+KEYED: tuple[type[Problem], ...] = (IdempotencyKeyReused, RequestInProgress)
+"""What an operation with Idempotency-Key can answer with."""
 
 
 class IdempotencyRecord(SQLModel, table=True):
@@ -68,6 +83,7 @@ class Attempt:
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
+            RequestInProgress: another transaction does the same at the same time; only where several can write.
         """
         if self._key is None:
             return work()
@@ -86,7 +102,10 @@ class Attempt:
                 scope=scope, key=self._key, fingerprint=self._fingerprint, answer=done.model_dump_json(by_alias=True)
             )
         )
-        session.flush()
+        try:
+            session.flush()
+        except IntegrityError as error:
+            raise RequestInProgress from error
         return done
 
 

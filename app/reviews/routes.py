@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response, status
 
 from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor, InClient
 from app.catalog.schemas import Identifier
-from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.reviews.problems import AlreadyReviewed, BookingNotCompleted
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api/v1", tags=["reviews"])
         AlreadyReviewed,
         PayloadTooLarge,
         ValidationFailed,
-        IdempotencyKeyReused,
+        *KEYED,
         *BY_ROLE,
     ),
 )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from app.accounts.dependencies import ALWAYS, BY_ROLE, InOffice, SignedIn
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
-from app.kit.idempotency import IdempotencyKeyReused, InAttempt
+from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
@@ -135,7 +135,7 @@ async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServ
     summary="Add days off",
     operation_id="add_day_off",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(*WITH_BODY, IdempotencyKeyReused, *ABOUT_ONE),
+    responses=responses(*WITH_BODY, *KEYED, *ABOUT_ONE),
 )
 async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     *,

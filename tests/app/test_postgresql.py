@@ -13,14 +13,27 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from fastapi import Response
+from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session, SQLModel
 
+from app.accounts.people import people
+from app.bookings import queries
 from app.kit import audit
+from app.kit.idempotency import Attempt, RequestInProgress
 from app.kit.migrations import DIRECTORY
+from app.kit.pagination import Paging
 from app.staff import calendar
 from app.tables import accounts, bookings, catalog, staff
+
+
+class Done(BaseModel):
+    """An answer."""
+
+    by: str
+
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -142,3 +155,38 @@ def test_the_audit_log_is_append_only(engine: Engine) -> None:
     for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry"):
         with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
             connection.execute(text(change))
+
+
+def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Engine) -> None:
+    both_done = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def request(name: str) -> None:
+        def work() -> Done:
+            both_done.wait(10)
+            return Done(by=name)
+
+        with Session(engine) as session:
+            try:
+                Attempt("key", "fingerprint", Response()).once(session, "somebody", Done, work)
+                session.commit()
+                outcomes.append("done")
+            except RequestInProgress:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=request, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["done", "refused"]
+
+
+def test_prepared_queries_speak_its_dialect(engine: Engine, cleaner: str) -> None:
+    with Session(engine.connect()) as session:
+        assert people(session, [cleaner, "nobody", "nobody else"])[cleaner].full_name == "Ann"
+        wanted = queries.Filters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
+        first, cursor = queries.page(session, wanted, Paging(1))
+        second, end = queries.page(session, wanted, Paging(1, cursor))
+        assert {first[0].id, second[0].id} == {"one", "two"}
+        assert (first[0].starts_at, first[0].quote, end) == (START, {}, None)

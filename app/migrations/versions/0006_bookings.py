@@ -8,6 +8,8 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+MONEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Apply."""
@@ -24,10 +26,10 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(), nullable=False),
         sa.Column("address", sa.String(length=300), nullable=False),
         sa.Column("notes", sa.String(length=1000), nullable=False),
-        sa.Column("price", sa.Integer(), nullable=False),
+        sa.Column("price", MONEY, nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("quote", sa.JSON(), nullable=False),
-        sa.Column("cancellation_fee", sa.Integer(), nullable=False),
+        sa.Column("cancellation_fee", MONEY, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),

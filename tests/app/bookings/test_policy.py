@@ -53,10 +53,21 @@ def test_horizon(in_office: bool) -> None:  # noqa: FBT001  # a parameter of the
 
 
 def test_a_visit_is_not_moved_at_the_last_moment() -> None:
-    two = settings(booking_notice_hours=2)
+    two = settings(booking_notice_hours=2, cancellation_fee_percent=0)
     policy.require_movable(two, visit(AT + timedelta(hours=2)), AT)
     with pytest.raises(TooSoon):
         policy.require_movable(two, visit(AT + timedelta(hours=2) - TICK), AT)
+
+
+def test_moving_a_visit_does_not_get_round_the_fee() -> None:
+    day = settings(booking_notice_hours=2, cancellation_free_hours=24, cancellation_fee_percent=50)
+    last = visit(AT + timedelta(hours=24))
+    assert policy.cancellation_fee(day, last, AT) == 0
+    policy.require_movable(day, last, AT)
+    late = visit(AT + timedelta(hours=24) - TICK)
+    assert policy.cancellation_fee(day, late, AT) > 0
+    with pytest.raises(TooSoon, match="24 hours"):
+        policy.require_movable(day, late, AT)
 
 
 def test_cancelling_is_free_up_to_and_including_the_last_moment() -> None:
