@@ -16,7 +16,8 @@ SERVICE = (
 BOOKING = (
     "INSERT INTO booking (id, reference, client_id, cleaner_id, service_id, service_name, state, starts_at, ends_at,"
     " address, notes, price, currency, quote, cancellation_fee, version, created_at, updated_at)"
-    " VALUES (?, ?, ?, ?, ?, 'Of a test', ?, ?, ?, 'Street 1', '', 100, 'EUR', '{}', 0, 1, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, 'Of a test', ?, ?, ?, 'Street 1', '', 100, 'EUR',"
+    """ '{"items": [], "square_metres": null, "rooms": null, "hours": null}', 0, 1, ?, ?)"""
 )
 
 
