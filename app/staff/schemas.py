@@ -5,7 +5,16 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from app.kit.fields import WHOLE
 
@@ -106,13 +115,14 @@ class WeekChange(BaseModel):
 
     hours: list[Shift] = Field(max_length=MAXIMUM_SHIFTS)
 
-    @model_validator(mode="after")
-    def _no_overlaps(self) -> Self:
-        week = sorted((each.weekday, minutes(each.starts), minutes(each.ends)) for each in self.hours)
+    @field_validator("hours")
+    @classmethod
+    def _no_overlaps(cls, hours: list[Shift]) -> list[Shift]:
+        week = sorted((each.weekday, minutes(each.starts), minutes(each.ends)) for each in hours)
         for (day, _, ends), (next_day, starts, _) in pairwise(week):
             if day == next_day and starts < ends:
                 raise ValueError("entries of one day must not overlap")
-        return self
+        return hours
 
 
 class Week(BaseModel):
@@ -134,11 +144,13 @@ class DayOffRequest(BaseModel):
         Field("", examples=["Holiday"])
     )
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not timedelta(0) <= self.last_day - self.first_day < MAXIMUM_ABSENCE:
+    @field_validator("last_day")
+    @classmethod
+    def _in_order(cls, last_day: date, others: ValidationInfo) -> date:
+        first_day = others.data.get("first_day", last_day)
+        if not timedelta(0) <= last_day - first_day < MAXIMUM_ABSENCE:
             raise ValueError(f"`last_day` must be `first_day` or up to {MAXIMUM_ABSENCE.days - 1} days later")
-        return self
+        return last_day
 
 
 class DayOffView(BaseModel):

@@ -64,3 +64,58 @@ def test_errors_reach_the_caller(pool: WorkerPool) -> None:
 
     with pytest.raises(LookupError, match="inside"):
         asyncio.run(pool.run(fail, timeout=5))
+
+
+@pytest.fixture
+def patient() -> Iterator[WorkerPool]:
+    """Three threads, of which one does what takes less than 20 ms."""
+    pool = WorkerPool("test", threads=3, queue=100, patience=0.02)
+    yield pool
+    pool.close()
+
+
+def test_quick_jobs_share_a_thread(patient: WorkerPool) -> None:
+    async def scene() -> set[str]:
+        return {
+            *await asyncio.gather(*(patient.run(lambda: threading.current_thread().name, timeout=5) for _ in range(50)))
+        }
+
+    assert len(asyncio.run(scene())) == 1
+
+
+def test_nobody_waits_behind_a_slow_job(patient: WorkerPool) -> None:
+    gate = threading.Event()
+
+    async def scene() -> None:
+        slow = [asyncio.create_task(patient.run(lambda: gate.wait(10), timeout=10)) for _ in range(2)]
+        quick = [asyncio.create_task(patient.run(lambda: 42, timeout=5)) for _ in range(20)]
+        assert await asyncio.gather(*quick) == [42] * 20
+        assert patient.running == 2
+        gate.set()
+        assert await asyncio.gather(*slow) == [True, True]
+
+    asyncio.run(scene())
+
+
+def test_a_result_does_not_wait_for_the_next_job(patient: WorkerPool) -> None:
+    gate = threading.Event()
+
+    async def scene() -> None:
+        first = asyncio.create_task(patient.run(lambda: 1, timeout=5))
+        slow = [asyncio.create_task(patient.run(lambda: gate.wait(10), timeout=10)) for _ in range(5)]
+        assert await first == 1
+        gate.set()
+        await asyncio.gather(*slow)
+
+    asyncio.run(scene())
+
+
+def test_a_pool_serves_one_event_loop_after_the_other(patient: WorkerPool) -> None:
+    for number in range(20):
+        assert asyncio.run(patient.run(lambda number=number: number, timeout=5)) == number  # type: ignore[misc]
+
+
+def test_a_closed_pool_takes_nothing(pool: WorkerPool) -> None:
+    pool.close()
+    with pytest.raises(Overloaded):
+        asyncio.run(pool.run(lambda: None, timeout=5))

@@ -17,11 +17,14 @@ from app.kit.workers import WorkerPool
     queue=st.integers(0, 6),
     jobs=st.integers(1, 20),
     impatient=st.sets(st.integers(0, 19)),
+    patience=st.sampled_from([0.0, 0.001]),
 )
-def test_the_pool_admits_what_fits_and_loses_nothing(threads: int, queue: int, jobs: int, impatient: set[int]) -> None:
+def test_the_pool_admits_what_fits_and_loses_nothing(
+    threads: int, queue: int, jobs: int, impatient: set[int], patience: float
+) -> None:
     """Whoever is admitted and patient gets an answer; places come back even from those who gave up."""
     gate = threading.Event()
-    pool = WorkerPool("property", threads=threads, queue=queue)
+    pool = WorkerPool("property", threads=threads, queue=queue, patience=patience)
 
     async def scene() -> list[object]:
         tasks = [
