@@ -42,7 +42,9 @@ TEXT
 }
 
 seed() {
-    docker exec "$host" docker exec cleaning_service_api_stable /srv/venv/bin/python -m app seed
+    # In a container of its own: two of these processes do not fit into the memory of one.
+    docker exec "$host" docker compose --file /opt/fastapi-backend/docker-compose.stable.yml \
+        run --rm --no-deps --no-TTY --env LOG_FILE= api seed
 }
 
 case ${1:-} in

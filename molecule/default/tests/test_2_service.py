@@ -18,6 +18,13 @@ def test_a_user_registers_logs_in_and_is_known(world: httpx.Client) -> None:
     assert (me.status_code, me.json()["email"]) == (200, user["email"])
 
 
+def test_the_administrator_of_the_inventory_is_there(world: httpx.Client) -> None:
+    credentials = {"email": "admin@example.com", "password": "correct horse battery"}
+    token = world.post("/api/v1/auth/login", json=credentials).json()["access_token"]
+    me = world.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"}).json()
+    assert (me["role"], me["full_name"]) == ("admin", "Administrator")
+
+
 def test_the_user_is_in_the_sqlite_file(host: Host, world: httpx.Client) -> None:
     user = new_user()
     assert world.post("/api/v1/auth/register", json=user).status_code == 201
