@@ -9,9 +9,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
@@ -59,18 +58,6 @@ class Crossroads(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Go the way that `matches` has chosen."""
         await scope["route"].handle(scope, receive, send)
-
-    @override
-    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
-        """The path of the route with this name.
-
-        Raises:
-            NoMatchFound: there is none with these parameters.
-        """
-        for route in self.routes:
-            if route.name == name:
-                return route.url_path_for(name, **path_params)
-        raise NoMatchFound(name, dict(path_params))
 
 
 def flat(routes: Iterable[BaseRoute]) -> list[BaseRoute]:

@@ -36,6 +36,10 @@ class _Job:
         except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits
             self.error = error
 
+    def drop(self) -> None:
+        """In the event loop of whoever waits: nobody will do it."""
+        self.answer.cancel()
+
     def settle(self) -> None:
         """In the event loop of whoever waits."""
         if self.answer.done():
@@ -128,8 +132,11 @@ class WorkerPool:
         """Take no more jobs and drop the waiting ones; running ones end by themselves."""
         with self._lock:
             self._closed = True
+            dropped = list(self._waiting)
             self._waiting.clear()
             self._called.notify_all()
+        for job in dropped:
+            _soon(job.answer.get_loop(), job.drop)
 
     def _call(self) -> None:
         """With the lock: wake a thread if there is something to do and nobody who will do it soon."""

@@ -5,7 +5,6 @@ import asyncio
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from starlette.routing import NoMatchFound
 
 from app.kit.routing import Crossroads
 
@@ -66,10 +65,3 @@ def test_not_found(path: str) -> None:
 def test_a_wrong_method_learns_all_right_ones() -> None:
     answer = ask("PUT", "/things/7")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")
-
-
-def test_paths_by_name() -> None:
-    crossroads = Crossroads([router])
-    assert crossroads.url_path_for("part", thing="1", part="2") == "/things/1/parts/2"
-    with pytest.raises(NoMatchFound):
-        crossroads.url_path_for("nothing")

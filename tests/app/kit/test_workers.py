@@ -115,7 +115,18 @@ def test_a_pool_serves_one_event_loop_after_the_other(patient: WorkerPool) -> No
         assert asyncio.run(patient.run(lambda number=number: number, timeout=5)) == number  # type: ignore[misc]
 
 
-def test_a_closed_pool_takes_nothing(pool: WorkerPool) -> None:
-    pool.close()
+def test_a_closed_pool_takes_nothing_and_drops_what_waits(pool: WorkerPool) -> None:
+    gate = threading.Event()
+
+    async def scene() -> None:
+        running, waiting = (asyncio.create_task(pool.run(lambda: gate.wait(5), timeout=5)) for _ in range(2))
+        await asyncio.sleep(0.05)
+        pool.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 1)
+        gate.set()
+        assert await running
+
+    asyncio.run(scene())
     with pytest.raises(Overloaded):
         asyncio.run(pool.run(lambda: None, timeout=5))
