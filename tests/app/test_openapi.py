@@ -1,6 +1,9 @@
 """The promise to consumers: complete, and kept by routes that never leave the event loop unasked."""
 
 import inspect
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +75,9 @@ def test_no_route_and_no_dependency_uses_the_frameworks_threads(application: Fas
         is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
         assert is_async, call
         assert not inspect.isasyncgenfunction(call), call
+
+
+def test_the_command_prints_it(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "app", "openapi"]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)["info"]["title"] == "Cleaning service API"

@@ -28,7 +28,7 @@ def test_a_frozen_redis_costs_little_and_then_nothing(redis: Redis) -> None:
         started = time.monotonic()
         with pytest.raises(CacheUnavailableError):
             await cache.run(lambda redis: redis.get("x"))
-        assert time.monotonic() - started < 0.2
+        assert time.monotonic() - started < 1
         redis.process.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.6)
         assert await cache.ping()

@@ -215,11 +215,11 @@ def test_a_replica_that_starts_serves_what_is_stale_in_redis(redis: Redis) -> No
         async with replica(redis.url, Source("stale"), lifetimes) as first:
             assert await content(first) == "stale"
             await asyncio.sleep(0.2)
-        source = Source("new", delay=0.5)
+        source = Source("new", delay=2)
         async with replica(redis.url, source, lifetimes) as started, replica(redis.url, source, lifetimes) as loser:
             since = time.monotonic()
             assert await content(started) == await content(loser) == "stale"
-            assert time.monotonic() - since < 0.4
+            assert time.monotonic() - since < 1.5
             await eventually(started, "new")
             await eventually(loser, "new")
             assert source.computed == 1
@@ -283,7 +283,7 @@ def test_a_frozen_redis_costs_little_and_no_error(redis: Redis) -> None:
             await asyncio.sleep(0.3)
             started = time.monotonic()
             assert await content(warm) == "one"
-            assert time.monotonic() - started < 0.2
+            assert time.monotonic() - started < 1
             started = time.monotonic()
             answers = await asyncio.gather(*(cold.get() for _ in range(100)))
             assert {answer.content for answer in answers} == {b"one"}
