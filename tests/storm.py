@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import httpx
 
+REQUEST_TIMEOUT = 30  # seconds: REQUEST_TIMEOUT of the API
+
 
 async def storm(url: str, number: int, body: Callable[[], dict[str, str]]) -> tuple[Counter[int], float, float]:
     """Register `number` users at once; return the answers by status, the slowest registration and readiness (s)."""
