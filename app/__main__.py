@@ -1,4 +1,4 @@
-"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi|create-admin|seed`.
+"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi|create-admin|seed|check-database`.
 
 Only the module of the chosen command is loaded: Docker runs `healthcheck` every few seconds, and it must not
 pay for the whole API.
@@ -14,6 +14,7 @@ COMMANDS = {
     "openapi": "app.openapi",
     "create-admin": "app.accounts.create_admin",
     "seed": "app.seed",
+    "check-database": "app.check_database",
 }
 WITH_ARGUMENTS = frozenset({"create-admin"})
 """Their `main` gets what follows the command."""

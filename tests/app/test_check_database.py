@@ -1,0 +1,58 @@
+"""The daily check of the database, on real files: one that is sound, and some that are not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pysqlite3 import dbapi2
+
+from tests.app.conftest import ROOT
+
+
+def check(directory: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command on `test.db` in a directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", "check-database"],
+        cwd=directory,
+        env=os.environ | environment | {"PYTHONPATH": str(ROOT), "DATABASE_URL": "sqlite:///./test.db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_sound_database(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+    (tmp_path / "test.db").write_bytes(migrated.read_bytes())
+    done = check(tmp_path, environment)
+    assert (done.returncode, done.stdout) == (0, "sound\n")
+
+
+@pytest.mark.parametrize("page", [0, 3])
+def test_a_damaged_database(tmp_path: Path, environment: dict[str, str], migrated: Path, page: int) -> None:
+    content = bytearray(migrated.read_bytes())
+    content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    (tmp_path / "test.db").write_bytes(content)
+    done = check(tmp_path, environment)
+    assert done.returncode == 1
+    assert done.stdout not in {"", "sound\n"}
+
+
+def test_rows_that_point_to_nothing(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+    (tmp_path / "test.db").write_bytes(migrated.read_bytes())
+    with dbapi2.connect(tmp_path / "test.db") as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(
+            "INSERT INTO login_session (id, account_id, user_agent, created_at, used_at, expires_at)"
+            " VALUES ('1', 'nobody', 'test', '2026-01-01', '2026-01-01', '2026-01-01')"
+        )
+    connection.close()
+    done = check(tmp_path, environment)
+    assert (done.returncode, done.stdout) == (1, "1 rows point to nothing\n")
+
+
+def test_no_database(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = check(tmp_path, environment)
+    assert (done.returncode, done.stderr) == (1, "There is no database to check.\n")
+    assert not (tmp_path / "test.db").exists()
