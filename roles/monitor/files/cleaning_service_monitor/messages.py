@@ -1,0 +1,247 @@
+"""What a person reads: one message for each turn of an incident, in plain English, made for three in the morning."""
+
+import re
+import time
+from typing import Any
+
+Message = dict[str, Any]
+
+PROBLEM, PERSON_NEEDED, REMINDER, RESOLVED, TEST = "problem", "person-needed", "reminder", "resolved", "test"
+KINDS = (PROBLEM, PERSON_NEEDED, REMINDER, RESOLVED, TEST)
+
+_MAX_EVIDENCE = 10  # lines
+_MAX_LINE = 200  # characters of one line of evidence
+_MAX_STEPS = 20
+_MAX_CAUSE = 300  # characters
+_MAX_SUBJECT = 160  # characters
+_END_OF_TIME = 253402300800.0  # the year 10000
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours of a terminal, in a container's log
+_TIME_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+_LOOK = "cleaning-service-monitor status"
+_HINTS = {
+    "docker": "systemctl status docker.service; journalctl -u docker.service -n 50",
+    "disk": "df -h; docker system df; du -xh / | sort -h | tail",
+    "memory": "free -m; docker stats --no-stream; dmesg | grep -i oom",
+    "clock": "timedatectl; systemctl status systemd-timesyncd.service",
+    "certificate": "docker logs --tail 50 of the proxy's container; does the domain still point to this host?",
+    "backup": "systemctl list-timers; systemctl --failed",
+    "database": "restore the last good backup, unless the check of the database is well when run again",
+}
+
+
+def compose(kind: str, incident: dict[str, Any], host: str, now: float) -> Message:
+    """Make the message for one turn of an incident.
+
+    Args:
+        kind: one of `KINDS`.
+        incident: as `dataclasses.asdict` gives it; empty for a test.
+        host: the name to show.
+        now: seconds since the epoch.
+    """
+    data = _tidy(incident)
+    identifier = f"{data['id']}.{kind}"
+    if kind == TEST:
+        identifier = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}.{kind}"
+    elif kind == REMINDER:
+        identifier += f".{int(now)}"  # there may be many of one incident
+    subject, text = _SUBJECTS[kind](data, now), _TEXTS[kind](data, now)
+    return {
+        "id": identifier,
+        "kind": kind,
+        "incident": data["id"],
+        "component": data["component"],
+        "severity": _severity(kind, data),
+        "at": now,
+        "subject": _cut(f"[{_clean(host)}] {subject}", _MAX_SUBJECT),
+        "text": f"Host: {_clean(host)}\n{text}\n",
+        "incident_data": data,
+    }
+
+
+def duration(seconds: float) -> str:
+    """Say a time span in its two largest units, such as `2 h 5 min`."""
+    left = max(0, round(seconds))
+    parts: list[tuple[int, str]] = []
+    for size, name in _TIME_UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, name))
+    return " ".join(f"{count} {name}" for count, name in parts[:2] if count) or "less than 1 s"
+
+
+def _severity(kind: str, data: dict[str, Any]) -> str:
+    if kind in (RESOLVED, TEST):
+        return "info"
+    return "critical" if kind == PERSON_NEEDED or data["person_needed"] else "warning"
+
+
+def _tidy(incident: dict[str, Any]) -> dict[str, Any]:
+    """Copy an incident, bounded in size and with text that every channel can carry."""
+    steps = [_tidy_step(step) for step in list(incident.get("steps") or [])[-_MAX_STEPS:]]
+    lines = [_cut(_clean(line), _MAX_LINE) for line in incident.get("evidence") or []]
+    return {
+        "id": _clean(incident.get("id", "")),
+        "component": _clean(incident.get("component") or "monitor"),
+        "cause": _cut(_clean(incident.get("cause") or "not known"), _MAX_CAUSE),
+        "began": _number(incident.get("began")),
+        "ended": _number(incident.get("ended")),
+        "person_needed": bool(incident.get("person_needed")),
+        "steps": steps,
+        "evidence": [line for line in lines if line.strip()][-_MAX_EVIDENCE:],
+    }
+
+
+def _tidy_step(step: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "at": _number(step.get("at")),
+        "action": _clean(step.get("action", "")),
+        "attempt": _clean(step.get("attempt") or ""),
+        "succeeded": step.get("succeeded"),
+        "detail": _cut(_clean(step.get("detail") or ""), _MAX_CAUSE),
+    }
+
+
+def _problem_subject(data: dict[str, Any], _now: float) -> str:
+    return f"{data['component']}: problem: {data['cause']}"
+
+
+def _problem(data: dict[str, Any], now: float) -> str:
+    return _lines(
+        f"What: {data['component']} is not well.",
+        *_story(data, now),
+        "What happens next: the monitor goes on by itself. You will hear when it is over, or when a person is needed.",
+        *_evidence(data),
+    )
+
+
+def _person_subject(data: dict[str, Any], _now: float) -> str:
+    return f"{data['component']}: a person is needed: {data['cause']}"
+
+
+def _person(data: dict[str, Any], now: float) -> str:
+    return _lines(
+        f"What: {data['component']} is not well, and nothing that the monitor may do by itself has helped.",
+        *_story(data, now),
+        "What happens next: the monitor tries again from time to time. Please look at it.",
+        *_where_to_look(data),
+        *_evidence(data),
+    )
+
+
+def _reminder_subject(data: dict[str, Any], now: float) -> str:
+    person = "a person is needed: " if data["person_needed"] else ""
+    return f"{data['component']}: still not well{_after(data, now)}: {person}{data['cause']}"
+
+
+def _reminder(data: dict[str, Any], now: float) -> str:
+    wanted = "the monitor tries again from time to time. Please look at it."
+    working = "the monitor goes on by itself. You will hear when it is over."
+    return _lines(
+        f"What: {data['component']} is still not well.",
+        *_story(data, now),
+        f"What happens next: {wanted if data['person_needed'] else working}",
+        *(_where_to_look(data) if data["person_needed"] else ()),
+        *_evidence(data),
+    )
+
+
+def _resolved_subject(data: dict[str, Any], now: float) -> str:
+    return f"{data['component']}: well again{_after(data, now)}"
+
+
+def _resolved(data: dict[str, Any], now: float) -> str:
+    ended = data["ended"] if data["ended"] is not None else now
+    cured = next((step for step in reversed(data["steps"]) if step["succeeded"]), None)
+    by_itself = "no step of the monitor: it ended by itself, or somebody cured it"
+    cure = f"{cured['action']}: {cured['detail']}" if cured else by_itself
+    return _lines(
+        f"What: {data['component']} is well again.",
+        f"From: {_moment(data['began'])}",
+        f"To: {_moment(ended)}{_after(data, now, ' (', ')')}",
+        f"Cause: {data['cause']}",
+        f"What cured it: {cure.rstrip(': ')}.",
+        *_steps(data),
+        "What happens next: nothing is left to do.",
+    )
+
+
+def _test_subject(_data: dict[str, Any], _now: float) -> str:
+    return "test: alerts arrive here"
+
+
+def _test(_data: dict[str, Any], now: float) -> str:
+    return _lines(
+        "What: this is a test. Nothing is wrong.",
+        f"Sent: {_moment(now)}",
+        "What happens next: alerts of this host arrive the same way.",
+    )
+
+
+_SUBJECTS = {
+    PROBLEM: _problem_subject,
+    PERSON_NEEDED: _person_subject,
+    REMINDER: _reminder_subject,
+    RESOLVED: _resolved_subject,
+    TEST: _test_subject,
+}
+_TEXTS = {PROBLEM: _problem, PERSON_NEEDED: _person, REMINDER: _reminder, RESOLVED: _resolved, TEST: _test}
+
+
+def _story(data: dict[str, Any], now: float) -> list[str]:
+    since = f"Since: {_moment(data['began'])}{_after(data, now, ' (', ' ago)')}"
+    return [since, f"Cause: {data['cause']}", *(_steps(data) or ["What was done: nothing yet."])]
+
+
+def _steps(data: dict[str, Any]) -> list[str]:
+    if not data["steps"]:
+        return []
+    outcomes = {None: "at work", True: "done", False: "failed"}
+    lines = ["What was done:"]
+    for step in data["steps"]:
+        attempt = f" ({step['attempt']})" if step["attempt"] else ""
+        detail = f": {step['detail']}" if step["detail"] else ""
+        outcome = outcomes.get(step["succeeded"], "not known")
+        lines.append(f"  {_moment(step['at'])[11:]}  {step['action']}{attempt}: {outcome}{detail}")
+    return lines
+
+
+def _evidence(data: dict[str, Any]) -> list[str]:
+    return ["Last lines of the log:", *(f"  {line}" for line in data["evidence"])] if data["evidence"] else []
+
+
+def _where_to_look(data: dict[str, Any]) -> list[str]:
+    hint = _HINTS.get(data["component"])
+    return [f"Where to look: {_LOOK}", *([f"  then: {hint}"] if hint else [])]
+
+
+def _after(data: dict[str, Any], now: float, before: str = " after ", behind: str = "") -> str:
+    """How long it has lasted, between two texts; empty where that is not known."""
+    if data["began"] is None:
+        return ""
+    ended = data["ended"] if data["ended"] is not None else now
+    return f"{before}{duration(ended - data['began'])}{behind}"
+
+
+def _moment(value: float | None) -> str:
+    return "not known" if value is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
+
+
+def _number(value: object) -> float | None:
+    """Return a moment that a calendar has, else None."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _END_OF_TIME
+    return value if usable else None  # type: ignore[return-value]  # it is a number
+
+
+def _clean(value: object) -> str:
+    """Make one line of printable text; halves of characters and colours of a terminal have no place in a message."""
+    text = _ESCAPE_SEQUENCE.sub("", str(value)).replace("\t", " ").replace("\n", " ").replace("\r", "")
+    return "".join(letter if letter.isprintable() else "?" for letter in text).strip()
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(lines)
