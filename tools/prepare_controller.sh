@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs on this machine what `make up` and `make test` need besides Python packages, and starts Docker where nothing does.
+# Installs on this machine what `make up` needs besides Python packages, and starts Docker where nothing does.
+# `prepare_controller.sh tests` installs what the tests and benchmarks need, too.
 # Debian and Ubuntu, as root; elsewhere it says what to install by hand.
 set -euo pipefail
 
-declare -A package_of=(
-    [rsync]=rsync [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [redis-server]=redis-server [dockerd]=docker.io
-    [jq]=jq [pg_ctlcluster]=postgresql
-)
+declare -A package_of=([rsync]=rsync [mmdebstrap]=mmdebstrap [dockerd]=docker.io)
+if [ "${1:-}" = tests ]; then
+    package_of+=(
+        [shellcheck]=shellcheck [redis-server]=redis-server [jq]=jq [pg_ctlcluster]=postgresql [chromium]=chromium
+    )
+fi
 packages=()
 for program in "${!package_of[@]}"; do
     PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
@@ -25,7 +28,7 @@ if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
     mkdir -p /etc/postgresql-common/createcluster.d
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/cleaning-service.conf
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring >/dev/null
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring fonts-dejavu-core >/dev/null
     # Debian 13 keeps the client in a package of its own; earlier releases have no such package.
     command -v docker >/dev/null || apt-get install -y -qq --no-install-recommends docker-cli >/dev/null
 fi
