@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,11 +41,13 @@ def component(name: str, kind: str, container: str, port: int | None = None) -> 
     return entry if port is None else {**entry, "url": f"http://127.0.0.1:{port}"}
 
 
-def write_config(directory: Path, components: Sequence[dict[str, str]], **changes: object) -> Path:
+def write_config(directory: Path, components: Sequence[Mapping[str, object]], **changes: object) -> Path:
     """Write a configuration whose state and log are in `directory`, quick enough for tests."""
     state = directory / "state"
     state.mkdir(exist_ok=True)
+    (directory / "status").mkdir(exist_ok=True)
     settings: dict[str, object] = {
+        "directory": str(directory),
         "compose_file": "/nonexistent/docker-compose.yml",
         "project": "montest",
         "docker_socket": SOCKET,
@@ -54,9 +56,17 @@ def write_config(directory: Path, components: Sequence[dict[str, str]], **change
         "probe_interval": 0.2,
         "check_interval": 0.5,
         "probe_timeout": 0.5,
+        "canary_interval": 0.5,
         "canary_timeout": 0.5,
         "start_grace": 0.5,
         "backoff": 0,
+        "host": {
+            "clock": False,
+            "integrity_hour": None,
+            "disk_degraded_percent": 0,
+            "disk_full_percent": 0,
+            "memory_degraded_percent": 0,
+        },
         "log_file": str(directory / "monitor.log"),
         "state_dir": str(state),
         **changes,
@@ -96,8 +106,8 @@ class Service:
     """A real HTTP server on 127.0.0.1 whose answers a test sets: a status for each path, or a delay."""
 
     def __init__(self) -> None:
-        self.status = {"/health/ready": 200, "/health/live": 200, "/internal/canary": 200}
-        self.delay = {"/health/ready": 0.0, "/health/live": 0.0, "/internal/canary": 0.0}
+        self.status = {"/health/ready": 200, "/metrics": 404, "/internal/canary": 200}
+        self.delay = {"/health/ready": 0.0, "/metrics": 0.0, "/internal/canary": 0.0}
         self.requests: list[tuple[str, str, str]] = []
         self.ended = threading.Event()
         service = self

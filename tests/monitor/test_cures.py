@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from cleaning_service_monitor import config, cures
-from cleaning_service_monitor.cures import CureError, Healer, Outcome, run_command
-from cleaning_service_monitor.docker import Engine
+from cleaning_service_monitor.commands import CommandError, run_command
+from cleaning_service_monitor.cures import Healer, Outcome
+from cleaning_service_monitor.docker import LIST_TIMEOUT, Engine
 from cleaning_service_monitor.ladder import DOCKER, Action, Cure
 
-from tests.monitor.helpers import component, docker, inspect, wait_until, write_config
+from tests.monitor.helpers import component, docker, inspect, raw_server, wait_until, write_config
 
 ROLE = Path(__file__).parents[2] / "roles/monitor"
 Programs = Callable[[str, str], Path]
@@ -60,15 +61,21 @@ def test_a_missing_container_is_created_by_compose(tmp_path: Path, programs: Pro
 
 
 @pytest.mark.docker
-def test_a_refusal_by_docker_is_an_outcome(tmp_path: Path, container: Callable[..., str]) -> None:
+def test_a_container_docker_refuses_to_start_is_created_anew(
+    tmp_path: Path, container: Callable[..., str], programs: Programs
+) -> None:
     network = f"montest-{os.getpid()}"
     docker("network", "create", network)
     name = container("api", f"--network={network}")
     docker("kill", name)
     docker("network", "rm", network)
+    calls = programs("docker", "exit 0")
     outcome = heal(tmp_path, name)
-    assert not outcome.succeeded
-    assert re.match(r"Docker answered 40[34]: .*network .* not found", outcome.detail)
+    assert outcome.succeeded
+    assert re.match(
+        r"the container was created anew, as Docker answered 40[34]: .*network .* not found", outcome.detail
+    )
+    assert calls.read_text().endswith("up -d --no-deps --force-recreate api\n")
 
 
 def test_silent_docker_is_an_outcome(tmp_path: Path) -> None:
@@ -105,14 +112,14 @@ def test_an_up_that_hangs_is_a_failure(tmp_path: Path, programs: Programs, monke
 def test_docker_is_restarted_by_systemd(tmp_path: Path, programs: Programs) -> None:
     calls = programs("systemctl", "exit 0")
     assert heal(tmp_path, "montest", Action.RESTART_DOCKER, DOCKER).succeeded
-    assert calls.read_text() == "restart docker.service\n"
+    assert calls.read_text().splitlines() == ["reset-failed docker.service docker.socket", "restart docker.service"]
 
 
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; echo started; wait"
     begun = time.monotonic()
-    with pytest.raises(CureError, match=r"took longer than 0\.5 s: started"):
+    with pytest.raises(CommandError, match=r"took longer than 0\.5 s: started"):
         run_command(["sh", "-c", script], 0.5)
     assert time.monotonic() - begun < 3
     for pid in pids.read_text().split():
@@ -156,15 +163,51 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_us_up() -> None:
 )
 def test_a_command_that_fails_says_why(command: list[str], reason: str) -> None:
     descriptors = set(Path("/proc/self/fd").iterdir())
-    with pytest.raises(CureError, match=reason):
+    with pytest.raises(CommandError, match=reason):
         run_command(command, 5)
     assert set(Path("/proc/self/fd").iterdir()) == descriptors
 
 
-def test_no_step_takes_as_long_as_the_watchdog_waits() -> None:
+def test_no_look_takes_as_long_as_the_watchdog_waits() -> None:
     unit = (ROLE / "templates/cleaning-service-monitor.service.j2").read_text()
     watchdog = re.search(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
     assert watchdog
-    longest_check = 5 + config._SECONDS["probe_timeout"][2] + config._SECONDS["canary_timeout"][2] + 1
-    longest_step = max(cures.DOWN_TIMEOUT, cures.UP_TIMEOUT, cures.DOCKER_TIMEOUT, longest_check)
-    assert longest_step + 10 < int(watchdog[1])
+    longest_look = LIST_TIMEOUT + config._SECONDS["probe_timeout"][2] + config._SECONDS["canary_timeout"][2] + 1
+    assert longest_look + 10 < int(watchdog[1])
+
+
+def test_the_watchdog_is_fed_while_a_command_runs() -> None:
+    fed: list[float] = []
+    run_command(["sleep", "2.5"], 10, lambda: fed.append(time.monotonic()))
+    assert len(fed) == 2
+
+
+def test_a_hung_docker_is_killed_before_it_is_restarted(tmp_path: Path, programs: Programs) -> None:
+    calls = programs("systemctl", "exit 0")
+    path = str(tmp_path / "socket")
+    with raw_server(path, lambda _connection: time.sleep(4)):
+        settings = config.load(str(write_config(tmp_path, [component("redis", "redis", "x")], docker_socket=path)))
+        cure = Cure(DOCKER, Action.RESTART_DOCKER, 1, 3, "test")
+        outcome = Healer(settings, Engine(path), lambda: None).carry_out(cure)
+    assert outcome == Outcome(succeeded=True, detail="Docker was restarted, killed first as it hung")
+    assert calls.read_text().splitlines() == [
+        "kill --kill-who=main --signal=KILL docker.service",
+        "kill --kill-who=main --signal=KILL containerd.service",
+        "reset-failed docker.service docker.socket",
+        "restart containerd.service docker.service",
+    ]
+
+
+@pytest.mark.docker
+def test_a_container_off_its_network_is_created_anew(
+    tmp_path: Path, container: Callable[..., str], programs: Programs
+) -> None:
+    name = container("api")
+    calls = programs("docker", "exit 0")
+    entry: dict[str, object] = {**component("api", "api", name, 8001), "networks": ["montest-missing"]}
+    settings = config.load(str(write_config(tmp_path, [entry])))
+    outcome = Healer(settings, Engine(settings.docker_socket), lambda: None).carry_out(
+        Cure("api", Action.RESTART, 0, 5, "test")
+    )
+    assert outcome.detail == "the container was created anew"
+    assert calls.read_text().endswith("up -d --no-deps --force-recreate api\n")

@@ -42,7 +42,7 @@ class World:
 
 
 @pytest.mark.parametrize(
-    ("health", "looks"), [(Health.SICK, 2), (Health.DOWN, 2), (Health.MISSING, 4), (Health.REFUSING, 6)]
+    ("health", "looks"), [(Health.SICK, 2), (Health.DOWN, 2), (Health.MISSING, 5), (Health.REFUSING, 8)]
 )
 def test_a_fault_is_cured_once_it_is_confirmed(health: Health, looks: int) -> None:
     world = World()
@@ -177,6 +177,62 @@ def test_everything_may_start_anew_after_a_full_restart() -> None:
         world.look()
     world.health.update({"redis": Health.OK, "api": Health.SICK, "proxy": Health.SICK})
     assert world.looks(POLICY.start_grace - LOOK) == []
+
+
+def test_a_fault_after_a_cure_that_helped_needs_no_grace() -> None:
+    world = World()
+    world.health["api"] = Health.DOWN
+    assert world.looks(3 * LOOK) == [Action.RESTART]
+    world.health["api"] = Health.OK
+    assert world.looks(4 * LOOK) == []
+    world.health["api"] = Health.SICK
+    assert world.looks(2 * LOOK) == [Action.RESTART]
+
+
+@pytest.mark.parametrize(("peer", "step"), [(Health.OK, None), (Health.SICK, Action.FULL_RESTART)])
+def test_no_step_for_one_replica_takes_down_another_that_serves(peer: Health, step: Action | None) -> None:
+    ladder = Ladder(("api", "api_2"), POLICY, peers={"api": ["api_2"], "api_2": ["api"]})
+    world = World(ladder, health={DOCKER: Health.OK, "api": Health.SICK, "api_2": Health.OK})
+    assert world.looks(170) == [Action.RESTART] * 3
+    assert ladder.tracks["api"].person_needed
+    world.health["api_2"] = peer
+    assert step is None or step in world.looks(60)
+
+
+def test_nothing_else_is_touched_for_what_is_optional() -> None:
+    world = World(Ladder(NAMES, POLICY, optional=["redis"]))
+    world.health["redis"] = Health.SICK
+    assert world.looks(560) == [Action.RESTART] * 3
+    assert world.ladder.tracks["redis"].person_needed
+
+
+def test_a_full_disk_is_cleaned_up_first_and_then_a_persons_matter() -> None:
+    world = World(Ladder(NAMES, POLICY, host=["disk", "memory"]))
+    world.health.update({"disk": Health.SICK, "memory": Health.OK, "api": Health.SICK})
+    actions = world.looks(30)
+    assert actions[0] is Action.CLEAN_UP
+    assert Action.RESTART in actions
+    world.looks(60)
+    assert world.ladder.tracks["disk"].person_needed
+
+
+def test_a_reboot_is_the_last_step_where_it_is_allowed_and_once_a_day() -> None:
+    world = World(Ladder(NAMES, Policy(reboots_per_day=1)))
+    world.health[DOCKER] = Health.SICK
+    actions = world.looks(6 * HOUR)
+    assert actions[:4] == [Action.RESTART_DOCKER] * 3 + [Action.REBOOT]
+    assert actions.count(Action.REBOOT) == 1
+
+
+def test_jitter_moves_the_next_attempt() -> None:
+    waits = []
+    for factor in (0.8, 1.2):
+        world = World(Ladder(NAMES, POLICY, jitter=lambda factor=factor: factor))  # type: ignore[misc]
+        world.health["api"] = Health.DOWN
+        while len(world.cures) < 4:
+            world.look(0.5)
+        waits.append(world.cures[3][0] - world.cures[2][0])
+    assert waits == [16.0, 24.0]
 
 
 def test_after_a_maintenance_findings_are_confirmed_anew() -> None:

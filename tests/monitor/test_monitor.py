@@ -87,7 +87,7 @@ def monitor() -> Iterator[MonitorFactory]:
 @pytest.fixture
 def stack(tmp_path: Path, container: Callable[..., str], service: Service) -> tuple[Path, str, str]:
     """A configuration for Redis and one API replica, and their containers."""
-    redis, api = container("redis"), container("api")
+    redis, api = container("redis", "--network=none"), container("api")
     config = write_config(
         tmp_path, [component("redis", "redis", redis), component("api", "api", api, service.port)], stable_time=1
     )
@@ -97,7 +97,7 @@ def stack(tmp_path: Path, container: Callable[..., str], service: Service) -> tu
 @pytest.fixture(scope="module")
 def idle_containers(idle_container: Callable[..., str]) -> tuple[str, str]:
     """Containers for tests that leave them alone."""
-    return idle_container("redis"), idle_container("api")
+    return idle_container("redis", "--network=none"), idle_container("api")
 
 
 @pytest.fixture
@@ -116,9 +116,9 @@ def test_it_heals_a_killed_container_and_tells_the_story(stack: tuple[Path, str,
     process.wait_for("redis ok")
     assert inspect(redis, ".State.Status") == "running"
     story = [event for event in process.events() if event.startswith("redis")]
-    assert story == ["redis down", "redis cure-started", "redis cure-done", "redis ok"]
+    assert story == ["redis incident-opened", "redis down", "redis cure-started", "redis cure-done", "redis ok"]
     line = next(line for line in process.log.read_text().splitlines() if "cure-started" in line)
-    assert 'action="restart" attempt="1 of 5" cause="container is exited: Exited (137)' in line
+    assert 'action="restart" attempt="1 of 3" cause="container is exited: Exited (137)' in line
     assert process.output.read_text() == process.log.read_text(), "the journal has the same"
 
 
@@ -150,8 +150,9 @@ def test_what_no_step_cures_ends_with_a_person(
     attempts = [line for line in process.log.read_text().splitlines() if "cure-started" in line]
     actions = [line.split('action="')[1].split('"')[0] for line in attempts]
     assert actions == ["restart"] * 3 + ["full-restart", "restart-docker"]
-    assert [line.split()[-2:] for line in compose.read_text().splitlines()] == [["--timeout", "10"], ["up", "-d"]]
-    assert systemctl.read_text() == "restart docker.service\n"
+    ends = [line.split()[-2:] for line in compose.read_text().splitlines()]
+    assert ends == [["--force-recreate", "api"], ["--timeout", "10"], ["up", "-d"]]
+    assert systemctl.read_text().splitlines()[-1] == "restart containerd.service docker.service"
     status = process.command("status")
     assert (status.returncode, "a person is needed" in status.stdout) == (1, True)
     time.sleep(1)
@@ -210,7 +211,7 @@ def test_it_heals_on_a_full_disk(stack: tuple[Path, str, str], monitor: MonitorF
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_and_cleanly(idle_stack: Path, service: Service, monitor: MonitorFactory, number: int) -> None:
     service.delay["/internal/canary"] = 30
-    idle_stack.write_text(json.dumps(json.loads(idle_stack.read_text()) | {"canary_timeout": 30}))
+    idle_stack.write_text(json.dumps(json.loads(idle_stack.read_text()) | {"canary_timeout": 15}))
     process = monitor(idle_stack)
     process.wait_for("monitor started")
     wait_until(lambda: len(service.requests) == 2, 10, "the canary is under way")
@@ -264,7 +265,7 @@ def test_systemd_hears_that_it_is_ready_and_alive(idle_stack: Path, monitor: Mon
         messages = [receiver.recv(1000).decode() for _ in range(12)]
         assert messages[0].startswith("READY=1")
         assert messages.count("WATCHDOG=1") >= 6
-        assert "STATUS=docker=ok redis=ok api=ok" in messages
+        assert any(message.startswith("STATUS=docker=ok redis=ok api=ok") for message in messages)
         os.kill(process.pid, signal.SIGSTOP)  # a stuck loop says nothing, and systemd acts on that
         wait_until(lambda: not select.select([receiver], [], [], 0)[0] or not receiver.recv(1000), 5, "silence")
         assert select.select([receiver], [], [], 1) == ([], [], [])

@@ -1,5 +1,6 @@
 """One look: real containers, real HTTP, and services that misbehave on demand."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ class Stack:
 
     def look(self, *, full: bool = False) -> dict[str, Verdict]:
         """Look, and return the verdicts by component."""
-        return {verdict.component: verdict for verdict in self.prober.look(full=full)}
+        return {verdict.component: verdict for verdict in self.prober.look(full=full).verdicts}
 
 
 @pytest.fixture
@@ -139,17 +140,17 @@ def test_a_paused_container_is_not_asked(
 @pytest.mark.docker
 @pytest.mark.parametrize("status", [204, 308, 404])
 def test_a_proxy_that_answers_is_well(stack: Stack, status: int) -> None:
-    stack.proxy.status["/health/live"] = status
+    stack.proxy.status["/metrics"] = status
     assert stack.look()["proxy"].health is Health.OK
 
 
 @pytest.mark.docker
 def test_a_proxy_without_a_well_replica_is_not_what_must_be_cured(stack: Stack, service: Service) -> None:
-    stack.proxy.status["/health/live"] = 502
-    assert stack.look()["proxy"].health is Health.REFUSING
     service.status["/health/ready"] = 503
-    assert stack.look()["proxy"].health is Health.DEGRADED
-    stack.proxy.delay["/health/live"] = 30
+    assert stack.look()["proxy"].health is Health.OK
+    stack.proxy.status["/metrics"] = 502
+    assert stack.look()["proxy"].health is Health.REFUSING
+    stack.proxy.delay["/metrics"] = 30
     assert stack.look()["proxy"].health is Health.SICK
 
 
@@ -170,7 +171,7 @@ def test_docker_that_answers_nonsense_is_the_only_verdict(tmp_path: Path) -> Non
     settings = write_config(tmp_path, [component("redis", "redis", "montest-redis")], docker_socket=path)
     prober = Prober(config.load(str(settings)), Engine(path))
     with raw_server(path, lambda connection: connection.sendall(b"nonsense\r\n\r\n")):
-        (verdict,) = prober.look(full=True)
+        (verdict,) = prober.look(full=True).verdicts
     assert (verdict.component, verdict.health) == (DOCKER, Health.SICK)
 
 
@@ -186,3 +187,74 @@ def test_a_probe_that_is_stuck_beyond_its_time_out_does_not_hold_up_the_look() -
     stuck.set()
     assert time.monotonic() - begun < 1
     assert {name: verdict.health for name, verdict in verdicts.items()} == {"api": Health.SICK, "proxy": Health.OK}
+
+
+class Redis:
+    """Accepts connections on an address of this machine and says one thing, or nothing."""
+
+    def __init__(self, says: bytes | None) -> None:
+        self.address = "127.0.0.77"
+        self._listener = socket.create_server((self.address, 6379))
+        self._says = says
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(100)
+                if self._says is None:
+                    time.sleep(1)
+                else:
+                    connection.sendall(self._says)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.mark.parametrize(
+    ("says", "health"),
+    [
+        (b"+PONG\r\n", Health.OK),
+        (b"-NOAUTH Authentication required.\r\n", Health.OK),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", Health.STARTING),
+        (b"-MISCONF Errors writing to the AOF file\r\n", Health.SICK),
+        (None, Health.SICK),
+    ],
+)
+def test_redis_is_asked_at_its_own_address(tmp_path: Path, says: bytes | None, health: Health) -> None:
+    prober = Prober(config.load(str(write_config(tmp_path, [component("redis", "redis", "x")]))), Engine(SOCKET))
+    container = Container("running", "healthy", "Up", {"backend": "127.0.0.77"})
+    redis = Redis(says)
+    try:
+        verdict = prober._ping(REDIS, container, Verdict("redis", Health.OK))
+    finally:
+        redis.close()
+    assert verdict.health is health
+
+
+@pytest.mark.docker
+def test_a_canary_that_fails_on_a_full_disk_condemns_nobody(stack: Stack, service: Service) -> None:
+    service.status["/internal/canary"] = 503
+    looks = [stack.prober.look(full=True, disk_full=full).verdicts for full in (False, True)]
+    healths = [{verdict.component: verdict.health for verdict in look}["api"] for look in looks]
+    assert healths == [Health.REFUSING, Health.DEGRADED]
+
+
+@pytest.mark.docker
+def test_only_what_is_to_be_proved_is_asked_everything(stack: Stack, service: Service) -> None:
+    stack.prober.look(full=False, proving=["proxy"])
+    assert not [path for _, path, _ in service.requests if "canary" in path]
+    stack.prober.look(full=False, proving=["api"])
+    assert [path for _, path, _ in service.requests if "canary" in path]
+
+
+def test_a_container_off_its_network_is_sick() -> None:
+    watched = config.Component("api", "api", "api", "montest-api", None, ("backend",))
+    verdict = _judge_container(watched, Container("running", "healthy", "Up", {"frontend": "10.0.0.2"}))
+    assert (verdict.health, verdict.cause) == (Health.SICK, "container is not attached to its network backend")

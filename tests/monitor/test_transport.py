@@ -36,9 +36,10 @@ def sends(data: bytes) -> Callable[[socket.socket], None]:
     [
         (drip, "no answer within 0.3 s"),
         (silent, "no answer within 0.3 s"),
-        (sends(b""), "closed connection without response"),
+        (sends(b""), "closed without an answer"),
         (sends(b"SSH-2.0-OpenSSH\r\n\r\n"), "not HTTP"),
-        (sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"), "not HTTP"),
+        (sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"), "not HTTP/1.0"),
+        (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), "cut off"),
         (sends(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (4 * 1024 * 1024 + 1)), "longer than"),
     ],
 )
@@ -70,9 +71,9 @@ def test_a_listener_that_accepts_nobody() -> None:
 
 
 def test_a_proper_answer(service: Service) -> None:
-    service.status["/health/live"] = 204
+    service.status["/metrics"] = 204
     target = TcpTarget(socket.AF_INET, "127.0.0.1", service.port)
-    assert request(target, "GET", "/health/live", timeout=2) == Answer(204, b"")
+    assert request(target, "GET", "/metrics", timeout=2) == Answer(204, b"")
 
 
 def test_the_host_header_of_an_ipv6_address() -> None:

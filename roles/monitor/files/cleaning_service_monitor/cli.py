@@ -1,17 +1,22 @@
-"""The command line: run, check, status, pause, resume."""
+"""The command line: run, check, status, history, pause, resume, test-alert; and what the service runs beside itself."""
 
 import argparse
 import json
 import re
+import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cleaning_service_monitor import config as configuration
+from cleaning_service_monitor.cleanup import clean_up
 from cleaning_service_monitor.config import Config, ConfigError
 from cleaning_service_monitor.docker import Engine
+from cleaning_service_monitor.hostchecks import HostChecker, certificate_end
+from cleaning_service_monitor.incidents import Incident, Incidents
 from cleaning_service_monitor.ladder import Health
 from cleaning_service_monitor.monitor import AlreadyRunningError, Monitor
 from cleaning_service_monitor.probes import Prober
@@ -19,6 +24,7 @@ from cleaning_service_monitor.state import MAX_PAUSE, Maintenance, RunLock, Stat
 
 OK, SICK, TROUBLE, NOT_RUNNING = 0, 1, 2, 3
 _NOT_RUNNING_LINE = "The monitor does not run. Start it: systemctl start cleaning-service-monitor.service"
+_MOST = 500  # incidents that are kept
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -40,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cleaning-service-monitor", description="Heals the booking API's stack.")
+    parser = argparse.ArgumentParser(
+        prog="cleaning-service-monitor",
+        description="Heals the booking API's stack.",
+        epilog="Exit code: 0 all is well; 1 something is sick; 2 cannot be carried out; 3 the monitor does not run.",
+    )
     parser.add_argument("--config", metavar="FILE", help=f"default: {configuration.DEFAULT_PATH}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="watch and heal until stopped (what the service does)")
@@ -51,12 +61,27 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="what the running monitor knows")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=_status)
+    history = commands.add_parser("history", help="the incidents of the last 90 days, newest first")
+    history.add_argument("--limit", metavar="N", type=_positive, default=20, help="how many (default: 20)")
+    history.add_argument("--json", action="store_true", help="for programs, with the log lines of each")
+    history.set_defaults(command=_history)
     pause = commands.add_parser("pause", help="cure nothing for some time, during maintenance")
     pause.add_argument("seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h")
     pause.add_argument("--reason", metavar="TEXT", default="not given", help="shown in the log and by status")
     pause.set_defaults(command=_pause)
     resume = commands.add_parser("resume", help="end a pause before its time")
     resume.set_defaults(command=_resume)
+    test = commands.add_parser("test-alert", help="send a test message through every channel, now")
+    test.set_defaults(command=_test_alert)
+    # What the service runs in processes of their own; not for people.
+    deliver = commands.add_parser("deliver")
+    deliver.add_argument("--heartbeat", action="store_true")
+    deliver.set_defaults(command=_deliver)
+    commands.add_parser("clean-up").set_defaults(command=_clean_up)
+    certificate = commands.add_parser("certificate")
+    certificate.add_argument("name")
+    certificate.add_argument("port", type=int)
+    certificate.set_defaults(command=_certificate)
     return parser
 
 
@@ -66,7 +91,11 @@ def _run(config: Config, _options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, _options: argparse.Namespace) -> int:
-    verdicts = Prober(config, Engine(config.docker_socket)).look(full=True)
+    host = HostChecker(config)
+    try:
+        verdicts = [*Prober(config, Engine(config.docker_socket)).look(full=True).verdicts, *host.look()]
+    finally:
+        host.close()
     for verdict in verdicts:
         _say(f"{verdict.component:<12} {verdict.health.value:<9} {verdict.cause}".rstrip())
     return OK if all(verdict.health is Health.OK for verdict in verdicts) else SICK
@@ -127,6 +156,67 @@ def _as_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _history(config: Config, options: argparse.Namespace) -> int:
+    incidents = Incidents()
+    try:
+        incidents.restore(StateFile(config.state_dir).load().get("incidents", []))
+    except ValueError as error:
+        return _fail(f"the monitor's memory is damaged ({error}); the log has the story: {config.log_file}")
+    newest = incidents.newest(options.limit)
+    if options.json:
+        _say(json.dumps([asdict(incident) for incident in newest], indent=2))
+        return OK
+    if not newest:
+        _say("No incident in the last 90 days.")
+    for incident in newest:
+        for line in _story(incident):
+            _say(line)
+    return OK
+
+
+def _story(incident: Incident) -> list[str]:
+    if incident.ended is None:
+        lasted = "a person is needed" if incident.person_needed else "goes on"
+    else:
+        lasted = f"{incident.ended - incident.began:.0f} s"
+    lines = [f"{_local(incident.began)}  {incident.component:<12} {lasted}: {incident.cause}"]
+    for step in incident.steps:
+        outcome = {True: "done", False: "failed", None: "at work"}[step.succeeded]
+        lines.append(f"    {_local(step.at)}  {step.action}, {step.attempt}: {outcome}, {step.detail}".rstrip(", "))
+    return lines
+
+
+def _test_alert(config: Config, _options: argparse.Namespace) -> int:
+    from cleaning_service_monitor import courier  # noqa: PLC0415  # brings TLS and mail along
+
+    outcomes = courier.send_test(config.alerts, config.alerts.host or socket.gethostname())
+    if not outcomes:
+        return _fail("no channel for alerts is set: see monitor_alert_* in docs/operations.md")
+    for outcome in outcomes:
+        _say(f"{outcome.channel:<12} {'sent' if outcome.delivered else 'not sent'} {outcome.detail}".rstrip())
+    return OK if all(outcome.delivered for outcome in outcomes) else SICK
+
+
+def _deliver(config: Config, options: argparse.Namespace) -> int:
+    from cleaning_service_monitor import courier  # noqa: PLC0415  # brings TLS and mail along
+
+    return courier.run_child(config.alerts, config.state_dir / "spool", heartbeat=options.heartbeat)
+
+
+def _clean_up(config: Config, _options: argparse.Namespace) -> int:
+    for line in clean_up(config, Engine(config.docker_socket)):
+        _say(line)
+    return OK
+
+
+def _certificate(_config: Config, options: argparse.Namespace) -> int:
+    try:
+        _say(f"{certificate_end(options.name, options.port):.0f}")
+    except OSError as error:
+        return _fail(str(error))
+    return OK
+
+
 def _pause(config: Config, options: argparse.Namespace) -> int:
     pause = Maintenance(config.state_dir).begin(options.seconds, options.reason)
     _say(f"Paused until {_local(pause.until)}. End it earlier with: cleaning-service-monitor resume")
@@ -137,6 +227,12 @@ def _resume(config: Config, _options: argparse.Namespace) -> int:
     ended = Maintenance(config.state_dir).end()
     _say("Resumed." if ended else "There was no pause.")
     return OK
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+    return int(text)
 
 
 def _duration(text: str) -> float:

@@ -3,11 +3,14 @@
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cleaning_service_monitor.ladder import DOCKER, Policy
+from cleaning_service_monitor import alert_settings
+from cleaning_service_monitor.alert_settings import AlertSettings, AlertSettingsError
+from cleaning_service_monitor.ladder import DOCKER, HOUR, Policy
 from cleaning_service_monitor.transport import Target, TcpTarget
 
 PATH_VARIABLE = "CLEANING_SERVICE_MONITOR_CONFIG"
@@ -17,10 +20,11 @@ KINDS = ("redis", "api", "proxy")
 # Key: (default, lowest, highest), in seconds. The time-outs' upper bounds keep the longest full check well
 # below the unit's WatchdogSec.
 _SECONDS: dict[str, tuple[float, float, float]] = {
-    "probe_interval": (5, 0.1, 60),
+    "probe_interval": (2, 0.1, 60),
     "check_interval": (60, 0.5, 3600),
     "probe_timeout": (3, 0.1, 10),
-    "canary_timeout": (15, 0.1, 60),
+    "canary_interval": (30, 0.5, 3600),
+    "canary_timeout": (10, 0.1, 15),
 }
 _POLICY_SECONDS: dict[str, tuple[float, float, float]] = {
     "start_grace": (45, 0.5, 600),
@@ -33,8 +37,15 @@ _POLICY_COUNTS: dict[str, tuple[int, int, int]] = {
     "restarts_per_hour": (12, 1, 120),
     "full_restarts_per_hour": (2, 0, 60),
     "docker_restarts_per_hour": (3, 0, 60),
+    "clean_ups_per_hour": (4, 0, 60),
+    "reboots_per_day": (0, 0, 10),
 }
-_STRINGS = ("compose_file", "project", "docker_socket", "canary_token", "log_file", "state_dir")
+_HOST_PERCENTS: dict[str, tuple[float, float, float]] = {
+    "disk_degraded_percent": (10, 0, 90),
+    "disk_full_percent": (3, 0, 90),
+    "memory_degraded_percent": (5, 0, 90),
+}
+_STRINGS = ("directory", "compose_file", "project", "docker_socket", "canary_token", "log_file", "state_dir")
 _COMPONENT_STRINGS = ("name", "kind", "service", "container")
 
 
@@ -46,7 +57,8 @@ class ConfigError(Exception):
 class Component:
     """One service of the compose project, as the monitor knows it.
 
-    `target` is where its HTTP answers are asked for; Redis has none.
+    `target` is where its HTTP answers are asked for; Redis has none. `networks` are those its container must be
+    attached to.
     """
 
     name: str
@@ -54,12 +66,47 @@ class Component:
     service: str
     container: str
     target: Target | None
+    networks: tuple[str, ...] = ()
+
+    def attached(self, networks: Mapping[str, str]) -> bool:
+        """Whether a container that is on these networks is on all it must be on."""
+        return set(self.networks) <= set(networks)
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What of the host itself is looked at.
+
+    Attributes:
+        disk_degraded_percent: free space, or inodes, below which a person is told.
+        disk_full_percent: free space, or inodes, below which the disk counts as full.
+        memory_degraded_percent: available memory below which a person is told.
+        clock: whether the clock must be synchronised.
+        certificate_name: domain whose certificate is looked at; empty for none.
+        certificate_port: port on 127.0.0.1 that shows it.
+        certificate_days: days before its end at which a person is told.
+        backup_stamp: file whose modification is the last good backup; None for none.
+        backup_max_age: seconds.
+        integrity_hour: hour of the day, UTC, at which the database is checked; None for never.
+    """
+
+    disk_degraded_percent: float
+    disk_full_percent: float
+    memory_degraded_percent: float
+    clock: bool
+    certificate_name: str
+    certificate_port: int
+    certificate_days: int
+    backup_stamp: Path | None
+    backup_max_age: float
+    integrity_hour: int | None
 
 
 @dataclass(frozen=True)
 class Config:
     """All settings; times are in seconds."""
 
+    directory: Path
     compose_file: str
     project: str
     docker_socket: str
@@ -70,8 +117,17 @@ class Config:
     probe_interval: float
     check_interval: float
     probe_timeout: float
+    canary_interval: float
     canary_timeout: float
     policy: Policy
+    host: HostSettings
+    alerts: AlertSettings
+    path: str
+
+    @property
+    def compose(self) -> tuple[str, ...]:
+        """The beginning of every Compose command."""
+        return ("docker", "compose", "-f", self.compose_file, "-p", self.project)
 
 
 def load(path: str | None = None) -> Config:
@@ -92,22 +148,23 @@ def load(path: str | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}.") from error
     try:
-        return _parse(raw)
+        return _parse(raw, path)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _parse(raw: object) -> Config:
-    known = {*_STRINGS, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components"}
+def _parse(raw: object, path: str) -> Config:
+    known = {*_STRINGS, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components", "host", "alerts"}
     values = _object(raw, "the configuration", known)
     strings = {key: _string(values, key) for key in _STRINGS}
-    for key in ("compose_file", "docker_socket", "log_file", "state_dir"):
+    for key in ("directory", "compose_file", "docker_socket", "log_file", "state_dir"):
         if not strings[key].startswith("/"):
             raise ConfigError(f"{key} must be an absolute path, not {strings[key]!r}.")
     counts = {key: _count(values, key, *limits) for key, limits in _POLICY_COUNTS.items()}
     patience = {key: _seconds(values, key, *limits) for key, limits in _POLICY_SECONDS.items()}
     timing = {key: _seconds(values, key, *limits) for key, limits in _SECONDS.items()}
     return Config(
+        directory=Path(strings["directory"]),
         compose_file=strings["compose_file"],
         project=strings["project"],
         docker_socket=strings["docker_socket"],
@@ -120,9 +177,45 @@ def _parse(raw: object) -> Config:
             restarts_per_hour=counts["restarts_per_hour"],
             full_restarts_per_hour=counts["full_restarts_per_hour"],
             docker_restarts_per_hour=counts["docker_restarts_per_hour"],
+            clean_ups_per_hour=counts["clean_ups_per_hour"],
+            reboots_per_day=counts["reboots_per_day"],
             **patience,
         ),
+        host=_host(values.get("host", {})),
+        alerts=_alerts(values.get("alerts")),
+        path=path,
         **timing,
+    )
+
+
+def _alerts(raw: object) -> AlertSettings:
+    try:
+        return alert_settings.parse(raw)
+    except AlertSettingsError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _host(raw: object) -> HostSettings:
+    own = {"clock", "certificate_name", "certificate_port", "certificate_days", "backup_stamp", "integrity_hour"}
+    values = _object(raw, "host", {*_HOST_PERCENTS, *own, "backup_max_age_hours"})
+    clock, hour = values.get("clock", True), values.get("integrity_hour", 3)
+    if not isinstance(clock, bool):
+        raise ConfigError(f"host.clock must be true or false, not {clock!r}.")
+    if hour is not None:
+        hour = _count(values, "integrity_hour", 3, 0, 23)
+    stamp = _string(values, "backup_stamp", "host") if values.get("backup_stamp") else None
+    if stamp and not stamp.startswith("/"):
+        raise ConfigError(f"host.backup_stamp must be an absolute path, not {stamp!r}.")
+    percents = {key: _seconds(values, key, *limits) for key, limits in _HOST_PERCENTS.items()}
+    return HostSettings(
+        **percents,
+        clock=clock,
+        certificate_name=_string(values, "certificate_name", "host") if values.get("certificate_name") else "",
+        certificate_port=_count(values, "certificate_port", 443, 1, 65535),
+        certificate_days=_count(values, "certificate_days", 14, 1, 60),
+        backup_stamp=Path(stamp) if stamp else None,
+        backup_max_age=_count(values, "backup_max_age_hours", 26, 1, 24 * 31) * HOUR,
+        integrity_hour=hour,
     )
 
 
@@ -138,7 +231,7 @@ def _components(raw: object) -> tuple[Component, ...]:
 
 
 def _component(raw: object, where: str) -> Component:
-    values = _object(raw, where, {*_COMPONENT_STRINGS, "url"})
+    values = _object(raw, where, {*_COMPONENT_STRINGS, "url", "networks"})
     name, kind, service, container = (_string(values, key, where) for key in _COMPONENT_STRINGS)
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind must be one of {', '.join(KINDS)}, not {kind!r}.")
@@ -147,8 +240,13 @@ def _component(raw: object, where: str) -> Component:
     if kind == "redis":
         if "url" in values:
             raise ConfigError(f"{where}.url must be left out: Redis is not published.")
-        return Component(name, kind, service, container, None)
-    return Component(name, kind, service, container, _target(_string(values, "url", where), f"{where}.url"))
+        target: Target | None = None
+    else:
+        target = _target(_string(values, "url", where), f"{where}.url")
+    networks = values.get("networks", [])
+    if not isinstance(networks, list) or not all(isinstance(network, str) for network in networks):
+        raise ConfigError(f"{where}.networks must be a list of names.")
+    return Component(name, kind, service, container, target, tuple(networks))
 
 
 def _target(url: str, where: str) -> TcpTarget:
@@ -191,7 +289,8 @@ def _string(values: dict[str, object], key: str, where: str = "") -> str:
 def _seconds(values: dict[str, object], key: str, default: float, lowest: float, highest: float) -> float:
     value = values.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-        raise ConfigError(f"{key} must be a number of seconds from {lowest:g} to {highest:g}, not {value!r}.")
+        unit = "per cent" if key.endswith("percent") else "seconds"
+        raise ConfigError(f"{key} must be a number of {unit} from {lowest:g} to {highest:g}, not {value!r}.")
     return float(value)
 
 

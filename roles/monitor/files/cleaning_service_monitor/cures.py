@@ -1,28 +1,39 @@
 """The steps of the ladder, carried out. Each command and each request to Docker has a time-out."""
 
-import os
-import signal
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cleaning_service_monitor.commands import CommandError, run_command
 from cleaning_service_monitor.config import Component, Config
-from cleaning_service_monitor.docker import Engine, EngineError
+from cleaning_service_monitor.docker import Engine, EngineAwayError, EngineError
 from cleaning_service_monitor.ladder import Action, Cure
 
-# Seconds. Each must stay below the unit's WatchdogSec, which is fed between the steps.
+# Seconds.
 DOWN_TIMEOUT = 90.0
 UP_TIMEOUT = 100.0
 DOCKER_TIMEOUT = 100.0  # Docker's unit allows 90 s before systemd kills it
-_KILL_TIMEOUT = 5.0  # a process in uninterruptible sleep survives SIGKILL
+CLEAN_UP_TIMEOUT = 300.0
+SYSTEMCTL_TIMEOUT = 20.0
 # What a container gets between SIGTERM and SIGKILL. Short for one container: a hung one does not use it, and
 # SQLite loses no acknowledged write to SIGKILL. A full restart stops healthy ones too, which want to finish.
-_STOP_SECONDS = 2
+_STOP_SECONDS = 1
 _STOP_SECONDS_FULL = 10
+CLEAN_UP_UNIT = "cleaning-service-clean-up.service"
 
-
-class CureError(Exception):
-    """A step failed; the message says which and why."""
+# What Redis says before it ends because its append-only file cannot be read.
+_DAMAGED = (
+    "Bad file format reading the append only file",
+    "Unexpected end of file reading the append only file",
+    "Unrecoverable error reading the append only file",
+    "Wrong signature trying to load DB from file",
+    "Fatal error loading the DB",
+)
+# Keeps all commands before the damage; what redis-check-aof cannot mend is set aside, and Redis starts empty.
+# Redis holds nothing that cannot be lost.
+_REPAIR = (
+    "cd /data && manifest=$(ls appendonlydir/*.manifest) && yes | redis-check-aof --fix $manifest"
+    ' || mv appendonlydir "damaged-$(date +%s)"'
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Healer:
     Args:
         config: the settings.
         engine: Docker.
-        alive: called before each step, so that the watchdog bounds a step and not the whole cure.
+        alive: called again and again while a cure is at work, so that the watchdog sees the monitor live.
     """
 
     def __init__(self, config: Config, engine: Engine, alive: Callable[[], None]) -> None:
@@ -51,19 +62,33 @@ class Healer:
     def carry_out(self, cure: Cure) -> Outcome:
         """Take one step; failures are an outcome, not an exception."""
         try:
-            if cure.action is Action.RESTART:
-                detail = self._restart(self._components[cure.component])
-            elif cure.action is Action.FULL_RESTART:
-                detail = self._full_restart()
-            else:
-                self._run(["systemctl", "restart", "docker.service"], DOCKER_TIMEOUT)
-                detail = "Docker was restarted"
-        except (CureError, EngineError) as error:
+            detail = self._take(cure)
+        except (CommandError, EngineError) as error:
             return Outcome(succeeded=False, detail=str(error))
         return Outcome(succeeded=True, detail=detail)
 
-    def _restart(self, component: Component) -> str:
-        """Bring one component back by what its container needs at this moment."""
+    def _take(self, cure: Cure) -> str:
+        if cure.action is Action.RESTART:
+            return self._restart(
+                self._components[cure.component], anew=cure.rung + 1 == self._config.policy.attempts_before_full_restart
+            )
+        if cure.action is Action.FULL_RESTART:
+            return self._full_restart()
+        if cure.action is Action.RESTART_DOCKER:
+            return self._restart_docker(with_containerd=cure.rung > 0)
+        if cure.action is Action.CLEAN_UP:
+            self._run(["systemctl", "start", CLEAN_UP_UNIT], CLEAN_UP_TIMEOUT)
+            return "old images and rotated logs were removed"
+        self._run(["systemctl", "reboot"], SYSTEMCTL_TIMEOUT)
+        return "the host reboots"
+
+    def _restart(self, component: Component, *, anew: bool) -> str:
+        """Bring one component back by what its container needs at this moment.
+
+        Args:
+            component: the one.
+            anew: create its container anew, as restarts did not help.
+        """
         self._alive()
         name = component.container
         container = self._engine.containers([name]).get(name)
@@ -74,72 +99,79 @@ class Healer:
         if container.state == "paused":
             self._engine.unpause(name)
             return "the container was unpaused"
-        if container.state == "running":
-            self._engine.restart(name, stop_seconds=_STOP_SECONDS)
-            return "the container was restarted"
-        self._engine.start(name)
+        if component.kind == "redis" and container.state != "running" and self._damaged(name):
+            return self._repair(component)
+        if anew or (container.state == "running" and not component.attached(container.networks)):
+            return self._recreate(component)
+        return self._start(component, container.state)
+
+    def _start(self, component: Component, state: str) -> str:
+        try:
+            if state == "running":
+                self._engine.restart(component.container, stop_seconds=_STOP_SECONDS)
+                return "the container was restarted"
+            self._engine.start(component.container)
+        except EngineAwayError:
+            raise
+        except EngineError as error:
+            # A network or a mount that is gone: only a new container gets it back.
+            return f"{self._recreate(component)}, as {error}"
         return "the container was started"
+
+    def _recreate(self, component: Component) -> str:
+        self._compose(["up", "-d", "--no-deps", "--force-recreate", component.service], UP_TIMEOUT)
+        return "the container was created anew"
+
+    def _damaged(self, name: str) -> bool:
+        """Whether the last thing Redis said is that its append-only file is damaged."""
+        said = " ".join(self._engine.log_lines(name, 4))
+        return any(complaint in said for complaint in _DAMAGED)
+
+    def _repair(self, component: Component) -> str:
+        """Mend the append-only file, in a container of the same image, and start Redis."""
+        self._engine.stop(component.container, stop_seconds=_STOP_SECONDS)
+        one_off = ["run", "--rm", "--no-deps", "-T", "--entrypoint", "bash", component.service, "-c", _REPAIR]
+        self._compose(one_off, UP_TIMEOUT)
+        self._engine.start(component.container)
+        return "the damaged append-only file was mended or set aside, and the container started"
 
     def _full_restart(self) -> str:
         """Take the whole stack down and up again."""
-        self._alive()
         trouble = ""
         try:
             self._compose(["down", "--timeout", str(_STOP_SECONDS_FULL)], DOWN_TIMEOUT)
-        except CureError as error:
+        except CommandError as error:
             # What is left standing must not keep the rest from coming up.
             trouble = f", though before that {error}"
-        self._alive()
         self._compose(["up", "-d"], UP_TIMEOUT)
         return f"the stack was taken down and up{trouble}"
 
-    def _compose(self, arguments: list[str], timeout: float) -> None:
-        base = ["docker", "compose", "-f", self._config.compose_file, "-p", self._config.project]
-        self._run([*base, *arguments], timeout)
+    def _restart_docker(self, *, with_containerd: bool) -> str:
+        """Restart Docker; one that hangs would not heed being asked to stop, and is killed first."""
+        killed = ""
+        if self._engine.hangs():
+            self._run(["systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker.service"], SYSTEMCTL_TIMEOUT)
+            killed = ", killed first as it hung"
+        units = ["docker.service"]
+        if with_containerd:
+            # Containers survive it, and an engine that waits for a frozen containerd does not start.
+            self._try(["systemctl", "kill", "--kill-who=main", "--signal=KILL", "containerd.service"])
+            units = ["containerd.service", *units]
+        self._try(["systemctl", "reset-failed", "docker.service", "docker.socket"])
+        self._run(["systemctl", "restart", *units], DOCKER_TIMEOUT)
+        return f"Docker was restarted{killed}"
 
-    def _run(self, command: list[str], timeout: float) -> None:
-        self._alive()
-        run_command(command, timeout)
+    def _compose(self, arguments: Sequence[str], timeout: float) -> None:
+        self._run([*self._config.compose, *arguments], timeout)
 
-
-def run_command(command: list[str], timeout: float) -> None:
-    """Run a command in a process group of its own, and let none of it outlive the time-out or the monitor.
-
-    Args:
-        command: program and arguments.
-        timeout: seconds, after which the whole group is killed.
-
-    Raises:
-        CureError: it cannot be started, fails, or takes longer; the message ends with its last output.
-    """
-    shown = " ".join(command)
-    # Memory, not a pipe: a grandchild that keeps a pipe open would keep us waiting.
-    output = os.memfd_create("output")
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+    def _try(self, command: Sequence[str]) -> None:
+        """Run a command whose failure does not matter: there may be nothing for it to do."""
         try:
-            code = process.wait(timeout)
-        finally:
-            _end_group(process)
-        if code != 0:
-            raise CureError(f"`{shown}` ended with {code}: {_last_line(output)}")
-    except subprocess.TimeoutExpired as error:
-        raise CureError(f"`{shown}` took longer than {timeout:g} s: {_last_line(output)}") from error
-    except OSError as error:
-        raise CureError(f"`{shown}` cannot be run: {error.strerror}") from error
-    finally:
-        os.close(output)
+            self._run(command, SYSTEMCTL_TIMEOUT)
+        except CommandError:
+            return
 
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(_KILL_TIMEOUT)
-
-
-def _last_line(output: int) -> str:
-    size = os.fstat(output).st_size
-    text = os.pread(output, 2000, max(size - 2000, 0)).decode("utf-8", "replace").strip()
-    return text.splitlines()[-1].strip() if text else "no output"
+    def _run(self, command: Sequence[str], timeout: float) -> None:
+        self._alive()
+        run_command(command, timeout, self._alive)
+        self._alive()

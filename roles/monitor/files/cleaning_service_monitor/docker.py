@@ -4,20 +4,28 @@ Paths carry no API version: the engine then uses its newest, and no client versi
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from cleaning_service_monitor.transport import NoAnswerError, UnixTarget, request
 
+LOOK_TIMEOUT = 3.0  # seconds for what is good to know of one container, not needed
 LIST_TIMEOUT = 5.0  # seconds; a healthy engine lists in milliseconds, a busy small host in under two
 ACTION_TIMEOUT = 30.0  # seconds, on top of what the container itself is given to stop
 
+_FRAME_HEAD = struct.Struct(">4xI")
 _HEALTH = {"(healthy)": "healthy", "(unhealthy)": "unhealthy", "(health: starting)": "starting"}
 
 
 class EngineError(Exception):
     """Docker did not answer or refused; the message says why, for a person."""
+
+
+class EngineAwayError(EngineError):
+    """Nobody listens on Docker's socket."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,26 @@ class Container:
         state: created, running, paused, restarting, removing, exited or dead.
         health: healthy, unhealthy or starting; empty where there is no health check.
         status: Docker's own sentence, for example `Exited (137) 3 seconds ago`.
+        networks: the address on each network it is attached to; empty while it does not run.
     """
 
     state: str
     health: str
     status: str
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image by one of its names."""
+
+    id: str
+    reference: str
+
+    @property
+    def name(self) -> str:
+        """The name without the tag."""
+        return self.reference.rpartition(":")[0]
 
 
 class Engine:
@@ -58,11 +81,45 @@ class Engine:
             for entry in json.loads(body):
                 status = str(entry["Status"])
                 health = next((value for mark, value in _HEALTH.items() if status.endswith(mark)), "")
-                container = Container(str(entry["State"]), health, status)
+                attached = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+                networks = {str(key): str(value.get("IPAddress") or "") for key, value in attached.items()}
+                container = Container(str(entry["State"]), health, status, networks)
                 found |= {name.lstrip("/"): container for name in entry["Names"] if name.lstrip("/") in wanted}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError("Docker's list of containers is not readable") from error
         return found
+
+    def end_of(self, name: str) -> str:
+        """Say how a container ended, as far as Docker knows more than its status tells; else an empty string."""
+        try:
+            state = json.loads(self._call("GET", f"/containers/{quote(name)}/json", LOOK_TIMEOUT))["State"]
+            reason = "out of memory" if state["OOMKilled"] else str(state["Error"])
+        except (EngineError, ValueError, KeyError, TypeError):
+            return ""
+        return reason
+
+    def log_lines(self, name: str, lines: int) -> list[str]:
+        """Return the last lines a container wrote; none where Docker cannot tell in time."""
+        path = f"/containers/{quote(name)}/logs?stdout=1&stderr=1&tail={lines}"
+        try:
+            body = self._call("GET", path, LOOK_TIMEOUT)
+        except EngineError:
+            return []
+        return _frames(body).decode("utf-8", "replace").splitlines()[-lines:]
+
+    def stop(self, name: str, *, stop_seconds: int) -> None:
+        """Stop a container; one that does not run is left alone."""
+        self._call("POST", f"/containers/{quote(name)}/stop?t={stop_seconds}", stop_seconds + ACTION_TIMEOUT)
+
+    def hangs(self) -> bool:
+        """Whether the engine accepts connections and answers none."""
+        try:
+            self._call("GET", "/_ping", LOOK_TIMEOUT)
+        except EngineAwayError:
+            return False
+        except EngineError as error:
+            return isinstance(error.__cause__, NoAnswerError)
+        return False
 
     def start(self, name: str) -> None:
         """Start a stopped container; one that runs already is left alone."""
@@ -76,11 +133,41 @@ class Engine:
         """Let a paused container go on."""
         self._call("POST", f"/containers/{quote(name)}/unpause", ACTION_TIMEOUT)
 
+    def images(self, prefix: str) -> list[Image]:
+        """Return all images whose name begins with `prefix`, newest first."""
+        found = sorted(self._json("/images/json"), key=lambda entry: -int(entry["Created"]))
+        return [
+            Image(str(entry["Id"]), str(reference))
+            for entry in found
+            for reference in entry["RepoTags"] or []
+            if str(reference).startswith(prefix)
+        ]
+
+    def images_in_use(self) -> set[str]:
+        """Return the ids of the images of all containers, running or not."""
+        return {str(entry["ImageID"]) for entry in self._json("/containers/json?all=1")}
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image; one in use is refused."""
+        self._call("DELETE", f"/images/{quote(reference, safe=':')}", ACTION_TIMEOUT)
+
+    def prune_build_cache(self) -> None:
+        """Remove what only makes the next build faster."""
+        self._call("POST", "/build/prune", ACTION_TIMEOUT)
+
+    def _json(self, path: str) -> list[dict[str, Any]]:
+        try:
+            answer = json.loads(self._call("GET", path, ACTION_TIMEOUT))
+            return [dict(entry) for entry in answer]
+        except (ValueError, TypeError) as error:
+            raise EngineError(f"Docker's answer to {path} is not readable") from error
+
     def _call(self, method: str, path: str, timeout: float) -> bytes:
         try:
             answer = request(self._target, method, path, timeout=timeout)
         except NoAnswerError as error:
-            raise EngineError(f"Docker's socket: {error}") from error
+            away = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+            raise (EngineAwayError if away else EngineError)(f"Docker's socket: {error}") from error
         if answer.status >= 400:  # noqa: PLR2004 - 304, "already so", is a success here
             raise EngineError(f"Docker answered {answer.status}: {_message(answer.body)}")
         return answer.body
@@ -91,3 +178,13 @@ def _message(body: bytes) -> str:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace").strip() or "no message"
+
+
+def _frames(stream: bytes) -> bytes:
+    """Take Docker's frames off: each has a head of stream (1 byte), nothing (3), and length (4, big-endian)."""
+    text = bytearray()
+    while len(stream) >= _FRAME_HEAD.size:
+        length = _FRAME_HEAD.unpack_from(stream)[0]
+        text += stream[_FRAME_HEAD.size : _FRAME_HEAD.size + length]
+        stream = stream[_FRAME_HEAD.size + length :]
+    return bytes(text)

@@ -1,16 +1,19 @@
 """What to do next: pure decisions, no input or output, the clock passed in.
 
 Per component: a finding is confirmed by looking again, then cured by the smallest step. Each step that does
-not help leads to the next: restart of the component, full restart of the stack, restart of Docker. After the
-last, or when the hour's budget is spent, a person is asked for, and the smallest step is retried slowly.
+not help leads to the next: restart of the component, full restart of the stack, restart of Docker, and, where
+the operator allows it, of the host. After the last, or when the budget is spent, a person is asked for, and
+the smallest step is retried slowly. Of the host's own troubles only a full disk has a step: to clean up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 DOCKER = "docker"  # the engine's own name among the components
+DISK = "disk"  # the host's, as its disk has a cure
 HOUR = 3600.0
+DAY = 24 * HOUR
 _BACKOFF_CEILING = 300.0  # seconds
 
 
@@ -37,18 +40,24 @@ class Health(str, Enum):
         return self in (Health.OK, Health.DEGRADED)
 
 
-# Looks in a row that confirm a finding. A DOWN component is looked at again after one second, the others
-# after the probe interval. REFUSING and MISSING wait longer: load passes, and `down` may end in `up`.
-_CONFIRM = {Health.REFUSING: 6, Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 4}
-_CONFIRM_DOCKER = 3  # its restart touches everything
+# Looks in a row that confirm a finding. A DOWN component is looked at again at once, the others after the probe
+# interval. MISSING waits longer, as `down` may end in `up`; REFUSING by the clock, as load and locks pass.
+_CONFIRM = {Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 5}
+_REFUSING_PATIENCE = 35.0  # seconds
+_LOOK_SPACING = 1.0  # seconds between two looks that both count: events come in crowds, and what dies may be half dead
+_NO_SERVICE = {Health.REFUSING, Health.SICK}  # a hang shows itself now as the one, now as the other
+# A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
+_CONFIRM_DOCKER = {Health.SICK: 3, Health.DOWN: 5}
 
 
 class Action(str, Enum):
     """The steps, smallest first."""
 
+    CLEAN_UP = "clean-up"
     RESTART = "restart"
     FULL_RESTART = "full-restart"
     RESTART_DOCKER = "restart-docker"
+    REBOOT = "reboot"
 
 
 @dataclass(frozen=True)
@@ -60,9 +69,12 @@ class Policy:
         restarts_per_hour: budget of restarts per component in any 3600 s.
         full_restarts_per_hour: budget of full restarts in any 3600 s.
         docker_restarts_per_hour: budget of restarts of Docker in any 3600 s.
+        clean_ups_per_hour: budget of clean-ups of the disk in any 3600 s.
+        reboots_per_day: budget of reboots in any 24 hours; 0: the host is never rebooted.
         start_grace: seconds a component may take to start, after a cure or on its own.
         stable_time: seconds without a fault after which earlier attempts are forgotten.
-        backoff: seconds from the first attempt to the second; doubled for each further one.
+        backoff: seconds from the first attempt to the second; doubled for each further one, and varied by up
+            to a fifth, so that what failed together is not tried together.
         slow_retry: seconds between retries while a person is needed.
     """
 
@@ -70,6 +82,8 @@ class Policy:
     restarts_per_hour: int = 12
     full_restarts_per_hour: int = 2
     docker_restarts_per_hour: int = 3
+    clean_ups_per_hour: int = 4
+    reboots_per_day: int = 0
     start_grace: float = 45.0
     stable_time: float = 120.0
     backoff: float = 5.0
@@ -127,28 +141,44 @@ class Track:
     health: Health = Health.OK
     cause: str = ""
     looks: int = 0  # in a row with this health
+    counted: float = 0.0  # when the last of them was counted
+    since: float | None = None  # when this health was first seen; None: not looked at yet
     well_since: float | None = None
     unwell_since: float | None = None
     patience_from: float = 0.0  # when the patience with the present unwell state began
     settling_until: float = 0.0  # after a cure: the component is starting
     attempts: int = 0  # rungs climbed; persisted
     last_cure: float | None = None  # persisted
+    jitter: float = 1.0  # of the wait after the last cure
     person_needed: bool = False  # persisted
 
 
 @dataclass
 class Ladder:
-    """The decisions for all components. Times are seconds of one clock that never goes back."""
+    """The decisions for all components. Times are seconds of one clock that never goes back.
+
+    Attributes:
+        names: the stack's components.
+        policy: how patient and how persistent to be.
+        host: what of the host itself is judged.
+        optional: components the rest works without: no step for their sake touches the rest.
+        peers: the other replicas of a component: while one of them serves, no step takes it down too.
+        jitter: gives the factor of the next wait, from 0.8 to 1.2.
+    """
 
     names: Sequence[str]
     policy: Policy
+    host: Sequence[str] = ()
+    optional: Sequence[str] = ()
+    peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    jitter: Callable[[], float] = lambda: 1.0
     tracks: dict[str, Track] = field(init=False)
     in_progress: Cure | None = field(init=False, default=None)
     # When cures ended, by component for restarts and by action for the two that touch everything.
     spent: dict[str, list[float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tracks = {name: Track() for name in (DOCKER, *self.names)}
+        self.tracks = {name: Track() for name in (DOCKER, *self.names, *self.host)}
 
     def observe(self, now: float, verdicts: Iterable[Verdict]) -> list[Change]:
         """Take in one look. A component without a verdict (Docker is silent) keeps its standing."""
@@ -158,9 +188,16 @@ class Ladder:
     def _observe(self, now: float, verdict: Verdict) -> Change | None:
         track = self.tracks[verdict.component]
         before, seconds = track.health, None
-        track.looks = track.looks + 1 if verdict.health is before else 1
+        alike = verdict.health is before or {verdict.health, before} == _NO_SERVICE
+        if not alike:
+            track.looks, track.counted = 1, now
+        elif verdict.health is Health.DOWN or now - track.counted >= _LOOK_SPACING:
+            track.looks, track.counted = track.looks + 1, now
         track.health, track.cause = verdict.health, verdict.cause
+        if track.since is None or verdict.health is not before:
+            track.since = now
         if verdict.health.well:
+            track.settling_until = 0.0  # it has started: from here on a fault is a new one
             if track.unwell_since is not None:
                 seconds, track.unwell_since = now - track.unwell_since, None
             if track.well_since is None:
@@ -179,8 +216,9 @@ class Ladder:
         """Say which cure to begin now, the smallest one first; it must be reported by `finished`."""
         if self.in_progress:
             return None
-        # Without Docker nothing else can be cured.
-        names = (DOCKER,) if not self.tracks[DOCKER].health.well else self.names
+        # Without Docker nothing else of the stack can be cured.
+        stack = (DOCKER,) if not self.tracks[DOCKER].health.well else self.names
+        names = (*self.host, *stack)
         due = [cure for name in names if (cure := self._due(name, now))]
         self.in_progress = min(due, key=lambda cure: list(Action).index(cure.action), default=None)
         return self.in_progress
@@ -192,8 +230,8 @@ class Ladder:
             raise RuntimeError("no cure is in progress")
         self.in_progress = None
         self.spent.setdefault(_account(cure.action, cure.component), []).append(now)
-        everything = cure.action is not Action.RESTART
-        for name in self.tracks if everything else (cure.component,):
+        single = cure.action in (Action.RESTART, Action.CLEAN_UP)
+        for name in (cure.component,) if single else (DOCKER, *self.names):
             track, rungs = self.tracks[name], self.rungs(name)
             track.looks, track.settling_until = 0, now + self.policy.start_grace
             if name == cure.component:
@@ -202,7 +240,7 @@ class Ladder:
                 track.attempts += 1  # it was the next step of this one too
             else:
                 continue
-            track.last_cure = now
+            track.last_cure, track.jitter = now, self.jitter()
 
     def reconsider(self, now: float) -> None:
         """Confirm everything anew, as after a maintenance in which the findings were meant."""
@@ -210,52 +248,73 @@ class Ladder:
             track.looks, track.patience_from = 0, now
 
     def rungs(self, name: str) -> tuple[Action, ...]:
-        """The steps for a component, in order."""
+        """The steps for a component, in order; none for what only a person can put right."""
+        if name in self.host:
+            return (Action.CLEAN_UP,) if name == DISK else ()
+        reboot = (Action.REBOOT,) if self.policy.reboots_per_day else ()
         if name == DOCKER:
-            return (Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart
+            return (*(Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart, *reboot)
         restarts = (Action.RESTART,) * self.policy.attempts_before_full_restart
-        return (*restarts, Action.FULL_RESTART, Action.RESTART_DOCKER)
+        if name in self.optional:
+            return restarts
+        return (*restarts, Action.FULL_RESTART, Action.RESTART_DOCKER, *reboot)
 
     def confirmed(self, name: str, now: float) -> bool:
         """Whether a component's fault is certain enough to be cured."""
         track = self.tracks[name]
         if track.health.well:
             return False
-        needed = _CONFIRM_DOCKER if name == DOCKER else _CONFIRM.get(track.health)
+        needed = (_CONFIRM_DOCKER if name == DOCKER else _CONFIRM).get(track.health)
         counted = needed is not None and track.looks >= needed
         if track.health is Health.DOWN:
             return counted
         if now < track.settling_until:
             return False
-        return counted or (track.looks > 0 and now - track.patience_from >= self.policy.start_grace)
+        patience = self.policy.start_grace
+        if track.health is Health.REFUSING:
+            patience = min(patience, _REFUSING_PATIENCE)
+        return counted or (track.looks > 0 and now - track.patience_from >= patience)
 
     def _due(self, name: str, now: float) -> Cure | None:
         track = self.tracks[name]
         if not self.confirmed(name, now):
             return None
         rungs = self.rungs(name)
-        affordable = (rung for rung in range(track.attempts, len(rungs)) if self._affordable(rungs[rung], name, now))
-        rung = next(affordable, len(rungs))
+        rung = next(
+            (rung for rung in range(track.attempts, len(rungs)) if self._may(rungs[rung], name, now)), len(rungs)
+        )
         if rung == len(rungs):
             track.person_needed = True
+            if not rungs:
+                return None
             action, wait = rungs[0], self.policy.slow_retry
         else:
             action = rungs[rung]
-            wait = min(self.policy.backoff * 2 ** max(track.attempts - 1, 0), _BACKOFF_CEILING)
+            wait = min(self.policy.backoff * 2 ** max(track.attempts - 1, 0), _BACKOFF_CEILING) * track.jitter
         if track.last_cure is not None and now < track.last_cure + wait:
             return None
         if not self._affordable(action, name, now):
             return None
         return Cure(name, action, rung, len(rungs), track.cause)
 
+    def _may(self, action: Action, name: str, now: float) -> bool:
+        if action not in (Action.RESTART, Action.CLEAN_UP) and any(
+            self.tracks[peer].health.well for peer in self.peers.get(name, ())
+        ):
+            return False
+        return self._affordable(action, name, now)
+
     def _affordable(self, action: Action, name: str, now: float) -> bool:
         budget = {
+            Action.CLEAN_UP: self.policy.clean_ups_per_hour,
             Action.RESTART: self.policy.restarts_per_hour,
             Action.FULL_RESTART: self.policy.full_restarts_per_hour,
             Action.RESTART_DOCKER: self.policy.docker_restarts_per_hour,
+            Action.REBOOT: self.policy.reboots_per_day,
         }[action]
+        window = DAY if action is Action.REBOOT else HOUR
         account = _account(action, name)
-        self.spent[account] = [moment for moment in self.spent.get(account, []) if now - moment < HOUR]
+        self.spent[account] = [moment for moment in self.spent.get(account, []) if now - moment < window]
         return len(self.spent[account]) < budget
 
     def dump(self) -> dict[str, object]:

@@ -1,23 +1,36 @@
 """The main loop: look, decide, cure, tell."""
 
 import os
+import random
 import signal
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from types import FrameType
 
-from cleaning_service_monitor.config import Config
+from cleaning_service_monitor.config import Component, Config
 from cleaning_service_monitor.cures import Healer
 from cleaning_service_monitor.docker import Engine
 from cleaning_service_monitor.eventlog import EventLog, Level
-from cleaning_service_monitor.ladder import Change, Cure, Health, Ladder, Verdict
+from cleaning_service_monitor.events import Death, Events
+from cleaning_service_monitor.hostchecks import HostChecker
+from cleaning_service_monitor.ladder import DISK, DOCKER, Action, Change, Cure, Health, Ladder, Verdict
 from cleaning_service_monitor.notify import Notifier
-from cleaning_service_monitor.probes import Prober
+from cleaning_service_monitor.probes import Look, Prober
+from cleaning_service_monitor.reporter import Reporter
 from cleaning_service_monitor.state import Maintenance, Pause, RunLock, StateFile
 
-_RECHECK = 1.0  # seconds to the next look after a cure, and at a container that does not run
+_RECHECK = 0.5  # seconds to the next look at a container that does not run
+_AFTER_CURE = 1.0  # seconds to the next look after a cure
+_SPACING = 0.2  # seconds between two looks at least, however many events there are
+_LOOP_DEATHS, _LOOP_WINDOW = 3, 30.0  # deaths within so many seconds that Docker's restarts do not cure
+_REFUSING_TOLD = 15.0  # seconds the service may refuse before a person is told; a cure comes later
+_DEGRADED_TOLD = 60.0  # seconds something may be degraded before a person is told
+_OWN_DEATHS = 3.0  # seconds after a cure in which containers that ended are the cure's own doing
+_EVIDENCE_LINES = 20
+_REMOVAL = "container is removing"  # what a look says of a container that is about to be gone
 _ALIVE_LINE = 3600.0  # seconds between lines that only say that the monitor runs
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class AlreadyRunningError(Exception):
@@ -27,18 +40,29 @@ class AlreadyRunningError(Exception):
 class Monitor:
     """One monitor of one stack.
 
-    It is a single thread but for the probes, which are bounded, so nothing can hold the loop for longer than
-    its own time-out. The watchdog is fed from this thread only.
+    It is a single thread but for the probes, which are bounded, and the one that listens to Docker's events, so
+    nothing can hold the loop for longer than its own time-out. The watchdog is fed from this thread only.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._log = EventLog(config.log_file)
         self._notifier = Notifier()
-        engine = Engine(config.docker_socket)
-        self._prober = Prober(config, engine)
-        self._healer = Healer(config, engine, self._notifier.alive)
-        self._ladder = Ladder([component.name for component in config.components], config.policy)
+        self._engine = Engine(config.docker_socket)
+        self._containers = {component.name: component.container for component in config.components}
+        self._events = Events(config.docker_socket, {name: key for key, name in self._containers.items()})
+        self._prober = Prober(config, self._engine)
+        self._host = HostChecker(config)
+        self._healer = Healer(config, self._engine, self._notifier.alive)
+        self._ladder = Ladder(
+            list(self._containers),
+            config.policy,
+            host=self._host.names,
+            optional=[component.name for component in config.components if component.kind == "redis"],
+            peers={component.name: _peers(config, component) for component in config.components},
+            jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311
+        )
+        self._reporter = Reporter(config, self._log, self._last_lines)
         self._state = StateFile(config.state_dir)
         self._run_lock = RunLock(config.state_dir)
         self._maintenance = Maintenance(config.state_dir)
@@ -46,6 +70,8 @@ class Monitor:
         self._started_monotonic = time.monotonic()
         self._pause: Pause | None = None
         self._asked_for: set[str] = set()  # components for which a person has been asked
+        self._quiet_until = 0.0  # deaths before this moment are our own doing
+        self._recent_deaths: list[Death] = []
         self._next_full = 0.0
         self._next_alive_line = self._now() + _ALIVE_LINE
         self._next_save = 0.0
@@ -72,11 +98,13 @@ class Monitor:
             check_interval=f"{self._config.check_interval:g} s",
         )
         self._notifier.ready()
+        self._events.begin()
         try:
             while True:
                 begun = time.monotonic()
                 interval = self._step()
-                time.sleep(max(0.0, begun + interval - time.monotonic()))
+                self._events.wait(begun + interval - time.monotonic())
+                time.sleep(max(0.0, begun + _SPACING - time.monotonic()))
         except SystemExit:
             self._stopped()
             raise
@@ -87,41 +115,115 @@ class Monitor:
     def _step(self) -> float:
         """Make one look and, where due, one cure; return the seconds from its begin to the next step."""
         self._notifier.alive()
+        was = self._pause
         self._read_maintenance()
-        # While anything is not well, each look is a full check: only that proves a cure.
-        unwell = any(track.health is not Health.OK for track in self._ladder.tracks.values())
-        full = unwell or self._now() >= self._next_full
-        if full:
-            self._next_full = self._now() + self._config.check_interval
-        verdicts = self._prober.look(full=full)
+        look, full = self._look()
         self._notifier.alive()
-        changes = self._ladder.observe(self._now(), verdicts)
+        now = self._now()
+        changes = self._ladder.observe(now, look.verdicts)
         for change in changes:
             self._tell(change)
         if full:
-            self._summarize(verdicts)
-        cure = None if self._pause else self._ladder.decide(self._now())
+            self._summarize(look.verdicts)
+        self._reporter.told_of(look, now)
+        cure = None if self._pause else self._ladder.decide(now)
+        if not self._pause:
+            self._find(now, cure)
         self._ask_for_person()
+        if changes or cure or self._pause != was:
+            self._reporter.publish(now, self._ladder.tracks, self._pause)
         if cure:
             self._cure(cure)
-        self._save(changed=bool(changes or cure))
+        over = self._reporter.proceed(self._now(), self._ladder.tracks, self._pause)
+        self._save(changed=bool(changes or cure or over))
         self._say_alive()
         hasty = any(
-            track.health is Health.DOWN and not self._ladder.confirmed(name, self._now())
+            track.health is Health.DOWN and name != DOCKER and not self._ladder.confirmed(name, self._now())
             for name, track in self._ladder.tracks.items()
         )
-        return _RECHECK if cure or hasty else self._config.probe_interval
+        return _AFTER_CURE if cure else _RECHECK if hasty else self._config.probe_interval
+
+    def _look(self) -> tuple[Look, bool]:
+        """Look at everything; says too whether that was a full check of all that may be unwell."""
+        tracks = self._ladder.tracks
+        # What is not well is asked everything in each look: only that proves a cure. The rest has work to do.
+        unwell = [name for name in (DOCKER, *self._containers) if tracks[name].health is not Health.OK]
+        due = self._now() >= self._next_full
+        if due:
+            self._next_full = self._now() + self._config.canary_interval
+        host = self._host.look()
+        disk_full = any(verdict.component == DISK and verdict.health is Health.SICK for verdict in host)
+        look = self._prober.look(full=due, proving=unwell, disk_full=disk_full)
+        deaths = {death.component: death for death in self._take_deaths()}
+        looping = self._looping()
+        verdicts = [
+            self._with_death(_give_up(verdict, looping), deaths.get(verdict.component)) for verdict in look.verdicts
+        ]
+        return Look([*verdicts, *host], look.response, look.registration), due or bool(unwell)
+
+    def _take_deaths(self) -> list[Death]:
+        """Containers that ended, but not by our own doing or during a maintenance."""
+        deaths = [death for death in self._events.deaths() if death.at > self._quiet_until]
+        if self._pause:
+            return []
+        self._recent_deaths += deaths
+        return deaths
+
+    def _looping(self) -> set[str]:
+        """Components that end again and again: Docker's restart policy will not bring them back."""
+        horizon = time.time() - _LOOP_WINDOW
+        self._recent_deaths = [death for death in self._recent_deaths if death.at > max(horizon, self._quiet_until)]
+        counted = Counter(death.component for death in self._recent_deaths)
+        return {name for name, number in counted.items() if number >= _LOOP_DEATHS}
+
+    def _with_death(self, verdict: Verdict, death: Death | None) -> Verdict:
+        """Give a look the cause that only the event tells; a death nobody asked for is an incident at once."""
+        if death is None or self._reporter.has_incident(death.component):
+            return verdict
+        removed = verdict.health is Health.MISSING or _REMOVAL in verdict.cause
+        cause = "the container was removed" if removed else death.cause
+        incident = self._reporter.found(death.component, cause, death.at, self._now())
+        if verdict.health is not Health.DOWN and not removed:
+            self._reporter.cured_by_docker(incident, self._now())
+        if verdict.health is Health.OK:
+            return verdict
+        return Verdict(verdict.component, verdict.health, f"{verdict.cause}; {death.cause}")
+
+    def _find(self, now: float, cure: Cure | None) -> None:
+        """Begin the incidents of what is confirmed to be unwell, or degraded for a while."""
+        patience = {Health.DEGRADED: _DEGRADED_TOLD, Health.REFUSING: _REFUSING_TOLD}
+        for name, track in self._ladder.tracks.items():
+            lasting = track.since is not None and now - track.since >= patience.get(track.health, now)
+            if (lasting or self._ladder.confirmed(name, now)) and not (cure and cure.component == name):
+                self._reporter.found(name, track.cause, track.unwell_since or track.since or now, now)
 
     def _cure(self, cure: Cure) -> None:
         about = {"action": cure.action.value, "attempt": cure.attempt}
+        began = self._ladder.tracks[cure.component].unwell_since or self._now()
+        step = self._reporter.cure_begun(cure, began, self._now())
         self._log.event(Level.WARNING, cure.component, "cure-started", **about, cause=cure.cause)
         self._notifier.status(f"{cure.component}: {cure.action.value}, attempt {cure.attempt}")
         begun = time.monotonic()
+        if cure.action is Action.REBOOT:
+            # It ends this process: what it costs must be known to the next.
+            self._ladder.finished(self._now())
+            self._save(changed=True)
         outcome = self._healer.carry_out(cure)
-        self._ladder.finished(self._now())
+        if cure.action is not Action.REBOOT:
+            self._ladder.finished(self._now())
+        self._quiet_until = time.time() + _OWN_DEATHS
+        self._reporter.cure_ended(cure, step, outcome)
         level, name = (Level.INFO, "cure-done") if outcome.succeeded else (Level.ERROR, "cure-failed")
         seconds = f"{time.monotonic() - begun:.1f}"
         self._log.event(level, cure.component, name, **about, outcome=outcome.detail, seconds=seconds)
+
+    def _last_lines(self, component: str) -> list[str]:
+        """The last lines of a component's log, while Docker answers."""
+        container = self._containers.get(component)
+        if container is None or not self._ladder.tracks[DOCKER].health.well:
+            return []
+        self._notifier.alive()
+        return self._engine.log_lines(container, _EVIDENCE_LINES)
 
     def _tell(self, change: Change) -> None:
         if change.after is Health.OK:
@@ -149,8 +251,10 @@ class Monitor:
                 "a-person-is-needed",
                 cause=track.cause,
                 attempts=track.attempts,
-                next=f"a retry every {self._config.policy.slow_retry:g} s",
+                next=f"a retry every {self._config.policy.slow_retry:g} s" if self._ladder.rungs(name) else "nothing",
             )
+            now = self._now()
+            self._reporter.person_needed(name, track.cause, track.unwell_since or now, now)
         if needing != self._asked_for:
             self._asked_for = needing
             self._next_save = 0.0
@@ -197,6 +301,7 @@ class Monitor:
                 name: {
                     "health": track.health.value,
                     "cause": track.cause,
+                    "since": track.since,
                     "unwell_since": track.unwell_since,
                     "attempts": track.attempts,
                     "person_needed": track.person_needed,
@@ -204,16 +309,25 @@ class Monitor:
                 for name, track in self._ladder.tracks.items()
             },
             "ladder": self._ladder.dump(),
+            **self._reporter.dump(),
         }
 
     def _restore(self) -> None:
         try:
             state = self._state.load()
-            if state:
-                self._ladder.restore(self._now(), state.get("ladder"))
         except (OSError, ValueError) as error:
             self._log.event(Level.ERROR, "monitor", "state-lost", cause=error)
+            return
+        if state:
+            self._take_up(self._ladder.restore, self._now(), state.get("ladder"))
+            self._take_up(self._reporter.restore, state)
         self._asked_for = {name for name, track in self._ladder.tracks.items() if track.person_needed}
+
+    def _take_up(self, restore: Callable[..., None], *saved: object) -> None:
+        try:
+            restore(*saved)
+        except ValueError as error:
+            self._log.event(Level.ERROR, "monitor", "state-lost", cause=error)
 
     def _lock(self) -> None:
         try:
@@ -225,13 +339,28 @@ class Monitor:
 
     def _stopped(self) -> None:
         self._notifier.stopping()
+        self._host.close()
+        self._reporter.close()
         cure = self._ladder.in_progress
+        self._save(changed=True)
         interrupted = f"{cure.action.value} of {cure.component}" if cure else None
         self._log.event(Level.WARNING if cure else Level.INFO, "monitor", "stopped", interrupted=interrupted)
 
     def _now(self) -> float:
         """Seconds since the epoch, on a clock that does not jump when the system's is put right."""
         return self._started + time.monotonic() - self._started_monotonic
+
+
+def _peers(config: Config, component: Component) -> list[str]:
+    """The other replicas of a component."""
+    return [other.name for other in config.components if other.kind == component.kind and other is not component]
+
+
+def _give_up(verdict: Verdict, looping: set[str]) -> Verdict:
+    """See a container that is started again and again for what it is: down."""
+    if verdict.component in looping and verdict.health is Health.STARTING:
+        return Verdict(verdict.component, Health.DOWN, f"the container ends again and again: {verdict.cause}")
+    return verdict
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

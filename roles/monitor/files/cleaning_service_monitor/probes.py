@@ -1,24 +1,58 @@
 """One look at everything: what Docker says of the containers, and what the services answer."""
 
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from cleaning_service_monitor.config import Component, Config
-from cleaning_service_monitor.docker import Container, Engine, EngineError
+from cleaning_service_monitor.docker import Container, Engine, EngineAwayError, EngineError
 from cleaning_service_monitor.ladder import DOCKER, Health, Verdict
-from cleaning_service_monitor.transport import Answer, NoAnswerError, Target, request
+from cleaning_service_monitor.transport import (
+    Answer,
+    DeadlineSocket,
+    NoAnswerError,
+    Target,
+    TcpTarget,
+    request,
+    telling_why,
+)
 
 _SUCCESS = 200
 _SERVER_ERROR = 500
 _REFUSAL = 503
 _TOKEN_REFUSED = (401, 403, 404)  # the canary's answers when the configuration is wrong, not the API
 
-_HEADERS = {"User-Agent": "cleaning-service-monitor", "Connection": "close"}
+_HEADERS = {"User-Agent": "cleaning-service-monitor"}
+CANARY = "the registration canary"
+
+# The proxy is asked for what it refuses by itself: anything else would wait for the API, and be the API's fault.
+_ANSWERED_BY_THE_PROXY = "/metrics"
+
+# What Redis answers to a PING without the password: that it is there, and that it is still reading its file.
+_REDIS_PORT = 6379
+_REDIS_WELL = (b"+PONG", b"-NOAUTH")
+_REDIS_STARTING = b"-LOADING"
 
 # Docker's container states in which the container is on its way; how long it may be is the ladder's to judge.
 _ON_THE_WAY = ("created", "restarting", "removing")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found.
+
+    Attributes:
+        verdicts: one for each component, or for Docker alone when it is silent.
+        response: seconds the slowest replica took to say that it is ready; None where none did.
+        registration: the same of the slowest registration canary.
+    """
+
+    verdicts: Sequence[Verdict]
+    response: float | None = None
+    registration: float | None = None
 
 
 class Prober:
@@ -30,53 +64,99 @@ class Prober:
         # The sockets' own deadlines end every probe before this; it bounds a thread that is stuck elsewhere.
         self._bound = config.probe_timeout + config.canary_timeout + 1.0
 
-    def look(self, *, full: bool) -> list[Verdict]:
+    def look(self, *, full: bool, proving: Collection[str] = (), disk_full: bool = False) -> Look:
         """Judge every component, or Docker alone when it is silent.
 
         Args:
             full: register through each API replica too (the canary), not only ask whether it is ready.
+            proving: replicas for which that is done in any case.
+            disk_full: nobody can write now: a canary that fails is no reason to restart an API that still reads.
         """
         try:
             containers = self._engine.containers(component.container for component in self._config.components)
+        except EngineAwayError as error:
+            return Look([Verdict(DOCKER, Health.DOWN, str(error))])
         except EngineError as error:
-            return [Verdict(DOCKER, Health.SICK, str(error))]
+            return Look([Verdict(DOCKER, Health.SICK, str(error))])
         verdicts: dict[str, Verdict] = {}
         probes: dict[str, Callable[[], Verdict]] = {}
+        taken: dict[str, float] = {}  # seconds, by kind
         for component in self._config.components:
             container = containers.get(component.container)
-            told = verdicts[component.name] = _judge_container(component, container)
-            if component.target and container and container.state == "running":
-                probes[component.name] = partial(self._ask, component, component.target, told, full=full)
+            told = verdicts[component.name] = self._judge_container(component, container)
+            if container and container.state == "running" and component.attached(container.networks):
+                rehearse = full or component.name in proving
+                probes[component.name] = partial(self._ask, component, container, told, taken, rehearse=rehearse)
         verdicts |= _all_at_once(probes, self._bound)
+        if disk_full:
+            verdicts = {name: _excuse_full_disk(verdict) for name, verdict in verdicts.items()}
         ordered = [verdicts[component.name] for component in self._config.components]
-        return [Verdict(DOCKER, Health.OK), *self._excuse_proxy(ordered)]
+        return Look([Verdict(DOCKER, Health.OK), *ordered], taken.get("proxy"), taken.get("canary"))
 
-    def _ask(self, component: Component, target: Target, told: Verdict, *, full: bool) -> Verdict:
+    def _ask(
+        self, component: Component, container: Container, told: Verdict, taken: dict[str, float], *, rehearse: bool
+    ) -> Verdict:
         """Ask the service itself; `told` is what Docker says, and stands while the service is starting."""
-        if component.kind == "proxy":
-            verdict = self._get(component, target, "/health/live")
+        begun = time.monotonic()
+        if component.kind == "redis":
+            verdict = self._ping(component, container, told)
+        elif component.kind == "proxy":
+            verdict = self._get(component, _ANSWERED_BY_THE_PROXY)
         else:
-            verdict = self._get(component, target, "/health/ready")
-            if full and verdict.health.well:
-                verdict = self._canary(component, target)
+            verdict = self._get(component, "/health/ready")
+            if verdict.health is Health.OK:
+                taken["answer"] = max(time.monotonic() - begun, taken.get("answer", 0.0))
+            if rehearse and verdict.health.well:
+                begun = time.monotonic()
+                verdict = self._canary(component)
+                if verdict.health is Health.OK:
+                    taken["canary"] = max(time.monotonic() - begun, taken.get("canary", 0.0))
         return told if told.health is Health.STARTING and not verdict.health.well else verdict
 
-    def _get(self, component: Component, target: Target, path: str) -> Verdict:
+    def _ping(self, component: Component, container: Container, told: Verdict) -> Verdict:
+        """Ask Redis, which is not published, at its container's own address."""
+        address = next((address for address in container.networks.values() if address), None)
+        if address is None:
+            if not component.networks:
+                return told
+            return Verdict(component.name, Health.STARTING, f"container has no address yet: {container.status}")
+        timeout = self._config.probe_timeout
+        target = TcpTarget(socket.AF_INET6 if ":" in address else socket.AF_INET, address, _REDIS_PORT)
+        try:
+            with telling_why(timeout), DeadlineSocket(target, timeout) as connection:
+                connection.sendall(b"PING\r\n")
+                answer = connection.recv()
+        except NoAnswerError as error:
+            return Verdict(component.name, Health.SICK, f"PING: {error}")
+        if answer.startswith(_REDIS_WELL):
+            return Verdict(component.name, Health.OK)
+        said = answer[:100].decode("ascii", "replace").strip() or "nothing"
+        health = Health.STARTING if answer.startswith(_REDIS_STARTING) else Health.SICK
+        return Verdict(component.name, health, f"PING was answered with {said}")
+
+    def _judge_container(self, component: Component, container: Container | None) -> Verdict:
+        verdict = _judge_container(component, container)
+        if verdict.health is Health.DOWN:
+            why = self._engine.end_of(component.container)
+            return Verdict(verdict.component, verdict.health, f"{verdict.cause} ({why})") if why else verdict
+        return verdict
+
+    def _get(self, component: Component, path: str) -> Verdict:
         what = f"GET {path}"
         try:
-            answer = request(target, "GET", path, timeout=self._config.probe_timeout, headers=_HEADERS)
+            answer = request(_target(component), "GET", path, timeout=self._config.probe_timeout, headers=_HEADERS)
         except NoAnswerError as error:
             return Verdict(component.name, Health.SICK, f"{what}: {error}")
         # A proxy does its work below 500: with a domain set, it answers a request by address with a redirect.
         well = answer.status == _SUCCESS or (component.kind == "proxy" and answer.status < _SERVER_ERROR)
         return Verdict(component.name, Health.OK) if well else _refused(component, what, answer)
 
-    def _canary(self, component: Component, target: Target) -> Verdict:
-        what = "the registration canary"
+    def _canary(self, component: Component) -> Verdict:
+        what = CANARY
         headers = {**_HEADERS, "Authorization": f"Bearer {self._config.canary_token}", "Content-Length": "0"}
         timeout = self._config.canary_timeout
         try:
-            answer = request(target, "POST", "/internal/canary", timeout=timeout, headers=headers)
+            answer = request(_target(component), "POST", "/internal/canary", timeout=timeout, headers=headers)
         except NoAnswerError as error:
             return Verdict(component.name, Health.SICK, f"{what}: {error}")
         if answer.status == _SUCCESS:
@@ -85,18 +165,6 @@ class Prober:
             cause = f"{what} was refused with {answer.status}: is canary_token the API's CANARY_TOKEN?"
             return Verdict(component.name, Health.DEGRADED, cause)
         return _refused(component, what, answer)
-
-    def _excuse_proxy(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """A proxy that answers 502 because no replica is well is not what must be cured."""
-        kinds = {component.name: component.kind for component in self._config.components}
-        if all(verdict.health.well for verdict in verdicts if kinds[verdict.component] == "api"):
-            return verdicts
-        return [
-            Verdict(verdict.component, Health.DEGRADED, f"{verdict.cause}, while the API is not well")
-            if kinds[verdict.component] == "proxy" and verdict.health is Health.REFUSING
-            else verdict
-            for verdict in verdicts
-        ]
 
 
 def _judge_container(component: Component, container: Container | None) -> Verdict:
@@ -108,15 +176,30 @@ def _judge_container(component: Component, container: Container | None) -> Verdi
     name = component.name
     if container is None:
         return Verdict(name, Health.MISSING, f"there is no container {component.container}")
-    if container.state in _ON_THE_WAY:
-        return Verdict(name, Health.STARTING, f"container is {container.state}: {container.status}")
     if container.state != "running":
-        return Verdict(name, Health.DOWN, f"container is {container.state}: {container.status}")
+        health = Health.STARTING if container.state in _ON_THE_WAY else Health.DOWN
+        return Verdict(name, health, f"container is {container.state}: {container.status}")
     if container.health == "starting":
         return Verdict(name, Health.STARTING, f"container is starting: {container.status}")
+    if not component.attached(container.networks):
+        missing = ", ".join(sorted(set(component.networks) - set(container.networks)))
+        return Verdict(name, Health.SICK, f"container is not attached to its network {missing}")
     if container.health == "unhealthy" and component.target is None:
         return Verdict(name, Health.SICK, f"Docker's health check fails: {container.status}")
     return Verdict(name, Health.OK)
+
+
+def _target(component: Component) -> Target:
+    if component.target is None:
+        raise ValueError(f"{component.name} has no address")
+    return component.target
+
+
+def _excuse_full_disk(verdict: Verdict) -> Verdict:
+    """Nobody can write to a full disk: what fails for that must not be restarted, as it may not start again."""
+    if verdict.health in (Health.SICK, Health.REFUSING) and verdict.cause.startswith(CANARY):
+        return Verdict(verdict.component, Health.DEGRADED, f"{verdict.cause}, while the disk is full")
+    return verdict
 
 
 def _refused(component: Component, what: str, answer: Answer) -> Verdict:

@@ -1,19 +1,22 @@
 """HTTP with one deadline for everything: connecting, sending and the last byte of the answer.
 
 A plain socket time-out bounds each read only, so a server that drips one byte a second would hold the monitor
-for as long as it likes.
+for as long as it likes. HTTP/1.0 on a connection of its own is all that is needed: the answer ends with the
+connection, and no library's memory is.
 """
 
-import http.client
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
 
 _MAX_BODY = 4 * 1024 * 1024  # bytes; the largest honest answer, Docker's container list, is a few kilobytes
+_CHUNK = 65536  # bytes
 
 
 class NoAnswerError(Exception):
@@ -65,27 +68,33 @@ class Answer:
     body: bytes
 
 
-class _DeadlineSocket(socket.socket):
-    """A socket on which all operations together must end by one moment of the monotonic clock."""
+class DeadlineSocket(socket.socket):
+    """A connection on which all operations together must end by one moment of the monotonic clock.
 
-    def __init__(self, family: socket.AddressFamily, deadline: float) -> None:
-        super().__init__(family, socket.SOCK_STREAM)
-        self._deadline = deadline
+    Args:
+        target: the server; it is connected to at once.
+        timeout: seconds for everything.
+    """
 
-    def connect(self, address: "tuple[object, ...] | str | ReadableBuffer") -> None:
-        """Connect."""
-        self._arm()
-        super().connect(address)
+    def __init__(self, target: Target, timeout: float) -> None:
+        super().__init__(target.family, socket.SOCK_STREAM)
+        self._deadline = time.monotonic() + timeout
+        try:
+            self._arm()
+            self.connect(target.address)
+        except OSError:
+            self.close()
+            raise
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """Send."""
         self._arm()
         super().sendall(data, flags)
 
-    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """Receive; this is what the file object under http.client reads through."""
+    def recv(self, bufsize: int = _CHUNK, flags: int = 0) -> bytes:
+        """Receive."""
         self._arm()
-        return super().recv_into(buffer, nbytes, flags)
+        return super().recv(bufsize, flags)
 
     def _arm(self) -> None:
         """Allow the next operation what is left of the time."""
@@ -95,15 +104,26 @@ class _DeadlineSocket(socket.socket):
         self.settimeout(left)
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, target: Target, deadline: float) -> None:
-        super().__init__("localhost")
-        self._target = target
-        self._deadline = deadline
+@contextlib.contextmanager
+def telling_why(timeout: float) -> Iterator[None]:
+    """Turn what goes wrong with a connection into a sentence.
 
-    def connect(self) -> None:
-        self.sock = _DeadlineSocket(self._target.family, self._deadline)
-        self.sock.connect(self._target.address)
+    Raises:
+        NoAnswerError: in place of any OSError.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise NoAnswerError(f"no answer within {timeout:g} s") from error
+    except OSError as error:
+        raise NoAnswerError((error.strerror or str(error)).lower()) from error
+
+
+def head(target: Target, method: str, path: str, headers: dict[str, str] | None = None) -> bytes:
+    """Return a request without a body, ready to be sent."""
+    fields = {"Host": target.authority, "Connection": "close", **(headers or {})}
+    lines = [f"{method} {path} HTTP/1.0", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 def request(target: Target, method: str, path: str, *, timeout: float, headers: dict[str, str] | None = None) -> Answer:
@@ -114,24 +134,33 @@ def request(target: Target, method: str, path: str, *, timeout: float, headers: 
         method: the HTTP method; no body is sent.
         path: path and query.
         timeout: seconds for all of it together.
-        headers: what to send besides Host.
+        headers: what to send besides Host and Connection.
 
     Raises:
         NoAnswerError: nothing came in time, or it was no HTTP.
     """
-    connection = _Connection(target, time.monotonic() + timeout)
-    try:
-        connection.request(method, path, headers={"Host": target.authority, **(headers or {})})
-        response = connection.getresponse()
-        body = response.read(_MAX_BODY + 1)
-    except TimeoutError as error:
-        raise NoAnswerError(f"no answer within {timeout:g} s") from error
-    except OSError as error:
-        raise NoAnswerError((error.strerror or str(error)).lower()) from error
-    except (http.client.HTTPException, ValueError) as error:
-        raise NoAnswerError(f"the answer is not HTTP ({type(error).__name__})") from error
-    finally:
-        connection.close()
-    if len(body) > _MAX_BODY:
-        raise NoAnswerError(f"the answer is longer than {_MAX_BODY} bytes")
-    return Answer(response.status, body)
+    received = bytearray()
+    with telling_why(timeout), DeadlineSocket(target, timeout) as connection:
+        connection.sendall(head(target, method, path, headers))
+        while chunk := connection.recv():
+            received += chunk
+            if len(received) > _MAX_BODY:
+                raise NoAnswerError(f"the answer is longer than {_MAX_BODY} bytes")
+    return _parse(bytes(received))
+
+
+def _parse(received: bytes) -> Answer:
+    if not received:
+        raise NoAnswerError("the connection was closed without an answer")
+    start, blank, body = received.partition(b"\r\n\r\n")
+    first, *fields = start.split(b"\r\n")
+    words = first.split(maxsplit=2)
+    if not blank or len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004
+        raise NoAnswerError("the answer is not HTTP")
+    for field in fields:
+        name, _, value = field.partition(b":")
+        if name.strip().lower() == b"transfer-encoding":
+            raise NoAnswerError("the answer is not HTTP/1.0 (it has a transfer encoding)")
+        if name.strip().lower() == b"content-length" and value.strip() != str(len(body)).encode():
+            raise NoAnswerError("the answer was cut off")
+    return Answer(int(words[1]), body)

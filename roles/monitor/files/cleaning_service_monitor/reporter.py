@@ -1,0 +1,240 @@
+"""Tells the story: incidents, alerts, and what is published for the status page.
+
+Nothing in here may stop the monitor: what cannot be written or sent is logged once and tried again.
+"""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cleaning_service_monitor import messages, metrics, page
+from cleaning_service_monitor.alert_settings import AlertSettings
+from cleaning_service_monitor.config import Config
+from cleaning_service_monitor.courier import Courier
+from cleaning_service_monitor.cures import Outcome
+from cleaning_service_monitor.eventlog import EventLog, Level
+from cleaning_service_monitor.history import History
+from cleaning_service_monitor.incidents import Incident, Incidents, Step
+from cleaning_service_monitor.ladder import DOCKER, Cure, Health, Track
+from cleaning_service_monitor.probes import Look
+from cleaning_service_monitor.spool import Note, Spool
+from cleaning_service_monitor.state import Pause, write_text_atomically
+
+_PUBLIC_INCIDENTS = 50
+_MODE = 0o644
+_SERVICE = "Cleaning service"
+
+
+class Reporter:
+    """Keeps the incidents and tells of them.
+
+    Args:
+        config: the settings.
+        log: for what a person reads on the host.
+        evidence: returns the last lines of a component's log.
+    """
+
+    def __init__(self, config: Config, log: EventLog, evidence: Callable[[str], list[str]]) -> None:
+        self._config = config
+        self._log = log
+        self._evidence = evidence
+        self._settings: AlertSettings = config.alerts
+        self._host = self._settings.host or socket.gethostname()
+        self._incidents = Incidents()
+        self._history = History()
+        command = [sys.executable, "-m", "cleaning_service_monitor", "--config", config.path, "deliver"]
+        self._courier = Courier(command, Spool(config.state_dir / "spool"), self._settings)
+        self._kinds = {component.name: component.kind for component in config.components} | {DOCKER: DOCKER}
+        self._counters: dict[str, float] = {}
+        self._directory = config.directory / "status"
+        self._publishing_works = True
+        self._next_publication = 0.0
+        self._next_heartbeat = 0.0
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `dump` returned.
+
+        Raises:
+            ValueError: part of it is damaged; what comes before that part was taken up.
+        """
+        counters = state.get("counters")
+        if isinstance(counters, dict):
+            self._counters = {
+                str(key): float(value) for key, value in counters.items() if isinstance(value, int | float)
+            }
+        self._history.restore(state.get("history", History().dump()))
+        self._incidents.restore(state.get("incidents", []))
+
+    def dump(self) -> dict[str, object]:
+        """Return what must survive a restart of the monitor, ready for JSON."""
+        return {
+            "incidents": self._incidents.dump(),
+            "history": self._history.dump(),
+            "counters": self._counters,
+        }
+
+    def has_incident(self, component: str) -> bool:
+        """Whether the component has an open incident."""
+        return self._incidents.current(component) is not None
+
+    def found(self, component: str, cause: str, began: float, now: float) -> Incident:
+        """Begin an incident, unless the component has one, and tell of it."""
+        if incident := self._incidents.current(component):
+            return incident
+        incident = self._incidents.open(component, cause, began, self._evidence(component))
+        self._count("incidents", component)
+        self._log.event(Level.WARNING, component, "incident-opened", id=incident.id, cause=cause)
+        self._alert("problem", incident, now)
+        return incident
+
+    def cured_by_docker(self, incident: Incident, at: float) -> None:
+        """Note that Docker's own restart policy was faster than the monitor."""
+        self._incidents.step(incident, Step(at, "restart", "by Docker", succeeded=True, detail="Docker restarts it"))
+
+    def cure_begun(self, cure: Cure, began: float, now: float) -> Step:
+        """Note a cure before it is at work, so that its alert is on its way whatever becomes of the host."""
+        incident = self._incidents.current(cure.component)
+        step = Step(now, cure.action.value, cure.attempt)
+        if incident is None:
+            incident = self._incidents.open(cure.component, cure.cause, began, self._evidence(cure.component))
+            self._count("incidents", cure.component)
+            self._log.event(Level.WARNING, cure.component, "incident-opened", id=incident.id, cause=cure.cause)
+            self._incidents.step(incident, step)
+            self._alert("problem", incident, now)
+        else:
+            self._incidents.step(incident, step)
+        return step
+
+    def cure_ended(self, cure: Cure, step: Step, outcome: Outcome) -> None:
+        """Note how a cure went."""
+        step.succeeded, step.detail = outcome.succeeded, outcome.detail
+        self._count("cures", cure.component, cure.action.value, "done" if outcome.succeeded else "failed")
+
+    def person_needed(self, component: str, cause: str, began: float, now: float) -> None:
+        """Tell that the ladder has come to its end."""
+        incident = self.found(component, cause, began, now)
+        if not incident.person_needed:
+            incident.person_needed = True
+            self._alert("person-needed", incident, now)
+
+    def told_of(self, look: Look, now: float) -> None:
+        """Take in how quickly the service answered."""
+        self._history.mark_watched(now)
+        if look.response is not None or look.registration is not None:
+            self._history.record(now, look.response, look.registration)
+
+    def proceed(self, now: float, tracks: Mapping[str, Track], pause: Pause | None) -> bool:
+        """Settle, remind, send and publish what is due; returns whether an incident is over."""
+        well_since = {name: track.since if track.health is Health.OK else None for name, track in tracks.items()}
+        over = self._incidents.settle(now, well_since)
+        for incident in over:
+            seconds = f"{(incident.ended or now) - incident.began:.1f}"
+            self._log.event(
+                Level.INFO,
+                incident.component,
+                "incident-resolved",
+                id=incident.id,
+                cause=incident.cause,
+                seconds=seconds,
+            )
+            self._alert("resolved", incident, now)
+        for incident in self._incidents.current_ones():
+            if now - incident.told >= self._settings.reminder_interval:
+                self._alert("reminder", incident, now)
+        self._incidents.prune(now)
+        self._send(now)
+        if over or now >= self._next_publication:
+            self.publish(now, tracks, pause)
+        return bool(over)
+
+    def publish(self, now: float, tracks: Mapping[str, Track], pause: Pause | None) -> None:
+        """Write the status page and what else others read."""
+        self._next_publication = now + self._config.check_interval
+        try:
+            self._write(now, tracks, pause)
+            self._publishing_works = True
+        except Exception as error:  # noqa: BLE001  # a page that cannot be drawn must not stop a cure
+            if self._publishing_works:
+                self._publishing_works = False
+                self._log.event(Level.ERROR, "monitor", "status-not-published", cause=repr(error))
+
+    def _write(self, now: float, tracks: Mapping[str, Track], pause: Pause | None) -> None:
+        status = self._status(now, tracks, pause)
+        texts = {
+            "status.json": json.dumps(status),
+            "index.html": page.render(status, "en"),
+            "index.ru.html": page.render(status, "ru"),
+            "metrics.prom": metrics.render(status, self._counters),
+        }
+        for name, text in texts.items():
+            write_text_atomically(self._directory / name, text, mode=_MODE)
+        maintenance = self._directory / "maintenance"
+        if pause:
+            maintenance.touch(_MODE)
+        else:
+            maintenance.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End what runs beside the loop; what was not sent waits in the spool."""
+        self._log_notes(self._courier.close())
+
+    def _status(self, now: float, tracks: Mapping[str, Track], pause: Pause | None) -> dict[str, Any]:
+        """What the public may know: no evidence, no settings."""
+        incidents = [asdict(incident) for incident in self._incidents.newest(_PUBLIC_INCIDENTS)]
+        for incident in incidents:
+            del incident["evidence"], incident["told"]
+        every = self._incidents.dump()
+        names = list(tracks)
+        return {
+            "version": 1,
+            "updated": time.time(),
+            "check_interval": self._config.check_interval,
+            "service": _SERVICE,
+            "state": self._state(tracks, pause),
+            "paused": {"until": pause.until, "reason": pause.reason} if pause else None,
+            "components": [
+                {
+                    "name": name,
+                    "kind": self._kinds.get(name, "host"),
+                    "health": track.health.value,
+                    "since": track.since,
+                    "person_needed": track.person_needed,
+                }
+                for name, track in tracks.items()
+            ],
+            "incidents": incidents,
+            "days": self._history.days(now, every, names),
+            "response": self._history.response(now),
+            "registration": self._history.registration(now),
+        }
+
+    def _state(self, tracks: Mapping[str, Track], pause: Pause | None) -> str:
+        if pause:
+            return "maintenance"
+        for kind in ("api", "proxy"):
+            ours = [track for name, track in tracks.items() if self._kinds.get(name) == kind]
+            if ours and not any(track.health.well for track in ours):
+                return "outage"
+        return "ok" if all(track.health is Health.OK for track in tracks.values()) else "degraded"
+
+    def _alert(self, kind: str, incident: Incident, now: float) -> None:
+        incident.told = now
+        self._courier.send(messages.compose(kind, asdict(incident), self._host, now))
+
+    def _send(self, now: float) -> None:
+        due = bool(self._settings.heartbeat_url) and now >= self._next_heartbeat
+        if due:
+            self._next_heartbeat = now + self._config.check_interval
+        self._log_notes(self._courier.poll(now, heartbeat_due=due))
+
+    def _log_notes(self, notes: Iterable[Note]) -> None:
+        for note in notes:
+            self._log.event(note.level, note.component, note.name, **note.details)
+
+    def _count(self, *labels: str) -> None:
+        key = " ".join(labels)
+        self._counters[key] = self._counters.get(key, 0.0) + 1

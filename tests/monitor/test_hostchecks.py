@@ -1,0 +1,186 @@
+"""The host's own troubles, on real files, a real TLS server and fake clocks."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cleaning_service_monitor import config, hostchecks
+from cleaning_service_monitor.hostchecks import Clocks, HostChecker, certificate_end
+from cleaning_service_monitor.ladder import Health, Verdict
+
+from tests.monitor.helpers import component, wait_until, write_config
+
+NOW = 1_764_000_000.0
+
+
+class Time:
+    """Clocks that a test moves."""
+
+    def __init__(self, wall: float = NOW) -> None:
+        self.wall = wall
+        self.steady = 1000.0
+        self.clocks = Clocks(lambda: self.wall, lambda: self.steady)
+
+    def passes(self, seconds: float) -> None:
+        """Let both go on."""
+        self.wall += seconds
+        self.steady += seconds
+
+
+def checker(directory: Path, moment: Time | None = None, **host: object) -> HostChecker:
+    quiet = {"clock": False, "integrity_hour": None, "disk_degraded_percent": 0, "disk_full_percent": 0}
+    path = write_config(directory, [component("redis", "redis", "x")], host=quiet | host)
+    return HostChecker(config.load(str(path)), (moment or Time()).clocks)
+
+
+def look(checked: HostChecker, name: str) -> Verdict:
+    return next(verdict for verdict in checked.look() if verdict.component == name)
+
+
+@pytest.mark.parametrize(
+    ("degraded", "full", "health"), [(0, 0, Health.OK), (20, 0, Health.DEGRADED), (20, 20, Health.SICK)]
+)
+def test_a_small_disk_that_fills(tmp_path: Path, degraded: int, full: int, health: Health) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", data], check=True)
+    try:
+        (data / "ballast").write_bytes(b"x" * 900_000)
+        verdict = look(checker(tmp_path, disk_degraded_percent=degraded, disk_full_percent=full), "disk")
+    finally:
+        subprocess.run(["umount", data], check=True)
+    assert verdict.health is health
+    assert health is Health.OK or str(data) in verdict.cause
+
+
+def test_memory_that_runs_out(tmp_path: Path) -> None:
+    assert look(checker(tmp_path, memory_degraded_percent=0), "memory").health is Health.OK
+    available = hostchecks.memory_available()
+    assert available is not None
+    assert 0 < available < 100
+
+
+def test_a_clock_that_jumps_is_told_for_a_while(tmp_path: Path) -> None:
+    moment = Time()
+    checked = checker(tmp_path, moment)
+    moment.passes(60)
+    assert look(checked, "clock").health is Health.OK
+    moment.wall -= 3600
+    assert look(checked, "clock") == Verdict("clock", Health.DEGRADED, "the clock jumped by -3600 s")
+    moment.passes(700)
+    assert look(checked, "clock").health is Health.OK
+
+
+def test_a_clock_that_nobody_sets(tmp_path: Path, programs: Callable[[str, str], Path]) -> None:
+    calls = programs("timedatectl", "echo no")
+    moment = Time()
+    checked = checker(tmp_path, moment, clock=True)
+    assert look(checked, "clock").health is Health.OK
+    moment.passes(1000)
+    wait_until(lambda: look(checked, "clock").health is Health.DEGRADED, 10, "told")
+    assert "NTPSynchronized" in calls.read_text()
+
+
+def test_a_backup_that_grows_old(tmp_path: Path) -> None:
+    stamp, moment = tmp_path / "stamp", Time(time.time())
+    checked = checker(tmp_path, moment, backup_stamp=str(stamp), backup_max_age_hours=26)
+    assert look(checked, "backup").cause == "there is no good backup yet"
+    stamp.touch()
+    assert look(checked, "backup").health is Health.OK
+    moment.passes(27 * 3600)
+    assert look(checked, "backup").cause == "the last good backup is 27 hours old"
+
+
+@pytest.mark.parametrize(
+    ("script", "cause"), [("echo sound", ""), ("echo 3 rows point to nothing; exit 1", "3 rows point to nothing")]
+)
+def test_the_database_is_checked_once_a_day(
+    tmp_path: Path, programs: Callable[[str, str], Path], script: str, cause: str
+) -> None:
+    calls = programs("docker", script)
+    moment = Time(NOW)  # 16:00 UTC
+    checked = checker(tmp_path, moment, integrity_hour=17)
+    assert look(checked, "database").health is Health.OK
+    moment.passes(3600)
+    wait_until(lambda: look(checked, "database").cause.endswith(cause) and calls.read_text(), 10, "checked")
+    time.sleep(0.3)
+    verdict = look(checked, "database")
+    assert (verdict.health is Health.OK) is (not cause)
+    moment.passes(600)
+    look(checked, "database")
+    assert calls.read_text().count("check-database") == 1
+    assert "run --rm --no-deps -T" in calls.read_text()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that signs itself, of 5 days."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    options = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "5", "-nodes"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", *options, *files], check=True, capture_output=True
+    )
+    return key, certificate
+
+
+@pytest.fixture
+def tls_port(authority: tuple[Path, Path]) -> int:
+    """A real TLS server for one connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority[1], authority[0])
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    return  # the client does not trust it
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+def test_a_certificate_that_is_trusted_tells_its_end(
+    authority: tuple[Path, Path], tls_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
+    days = (certificate_end("localhost", tls_port) - time.time()) / 86400
+    assert 4.9 < days < 5.1
+
+
+def test_a_certificate_that_nobody_trusts(tls_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(OSError, match="self-signed certificate"):
+        certificate_end("localhost", tls_port)
+
+
+def test_a_certificate_that_ends_soon_is_told(
+    tmp_path: Path, authority: tuple[Path, Path], tls_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(hostchecks.__file__).parents[1]))
+    (tmp_path / "monitor").mkdir()
+    path = write_config(tmp_path, [component("redis", "redis", "x")])
+    monkeypatch.setenv(config.PATH_VARIABLE, str(path))
+    checked = checker(tmp_path, Time(time.time()), certificate_name="localhost", certificate_port=tls_port)
+    wait_until(lambda: look(checked, "certificate").health is Health.DEGRADED, 15, "told")
+    assert look(checked, "certificate").cause == "the certificate ends in 5.0 days"
+    checked.close()
+
+
+def test_nothing_is_left_behind(tmp_path: Path, programs: Callable[[str, str], Path]) -> None:
+    programs("timedatectl", "sleep 60")
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    checked = checker(tmp_path, clock=True)
+    look(checked, "clock")
+    checked.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
