@@ -6,11 +6,11 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: help setup machine up seed down test lint unit molecule bench lock clean
+.PHONY: help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: .venv/installed ## build .venv from the locked requirements
 
@@ -25,6 +25,9 @@ setup: .venv/installed ## build .venv from the locked requirements
 machine: # what is needed besides Python packages
 	@tools/prepare_controller.sh
 
+test-machine: # and what the tests need
+	@tools/prepare_controller.sh tests
+
 up: machine setup ## make a throwaway host, run site.yml against it, print its URLs
 	@tools/demo.sh up
 
@@ -34,21 +37,29 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: machine setup ## everything: lint, unit and API tests, Molecule
-	@tools/test.sh lint unit molecule
+test: test-machine setup ## everything: lint, unit and API tests, Molecule
+	@tools/test.sh lint unit default
 
-lint: machine setup ## all linters and type checks
+lint: test-machine setup ## all linters and type checks
 	@tools/test.sh lint
 
-unit: machine setup ## tests of the API and of the monitor
+unit: test-machine setup ## tests of the API and of the monitor
 	@tools/test.sh unit
 
-molecule: machine setup ## converge a real host and test it
-	@tools/test.sh molecule
+molecule: test-machine setup ## converge a real host and test it
+	@tools/test.sh default
 
-bench: machine setup ## measure speed and scale against what the framework and the hash can do (about 10 minutes)
+faults: test-machine setup ## converge a real host and inject 21 faults, one after the other (about 20 minutes)
+	@tools/test.sh faults
+
+bench: test-machine setup ## measure speed and scale against what the framework and the hash can do (about 10 minutes)
 	@failed=0; for name in registrations speed scale; do \
 		printf '\n== %s\n' $$name; python -m bench.$$name || failed=1; done; exit $$failed
+
+# HOSTS=2 measures on two hosts side by side; PUBLISH=1 writes docs/recovery.md.
+bench-recovery: test-machine setup ## measure recovery after faults, by who watches (hours; minutes: RUNS=1 FAULTS=killed SETUPS=monitor-1)
+	@python -m bench.recovery $(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults "$(FAULTS)") $(if $(SETUPS),--setups "$(SETUPS)") \
+		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(COST),--cost $(COST)) $(if $(RESUME),--resume) $(if $(FRESH),--fresh) $(if $(KEEP),--keep) $(if $(PUBLISH),--publish)
 
 lock: setup ## lock the dependencies again after a change of pyproject.toml (UPGRADE=1 takes newer versions)
 	@requirements/compile.sh

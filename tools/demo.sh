@@ -32,11 +32,13 @@ up() {
 The booking API runs on a throwaway host on this machine.
   API     $url/health
   docs    $url/docs
+  status  $url/status
 
 Worth trying next:
   curl -sS $url/api/v1/auth/register -H 'Content-Type: application/json' \\
        -d '{"email": "ann@example.com", "password": "correct horse battery", "full_name": "Ann Example"}'
   docker exec $host docker kill cleaning_service_api_stable; docker exec $host tail -f /var/log/cleaning_service_monitor.log
+  docker exec $host cleaning-service-monitor history
   make down
 TEXT
 }

@@ -94,3 +94,18 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
 def freeze(host: Host, container: str) -> None:
     """Stop all processes of a container with SIGSTOP: it goes on running for Docker, and answers nobody."""
     host.check_output(f"kill -STOP $(docker top {container} -eo pid | tail -n +2)")
+
+
+def process(host: Host, container: str) -> int:
+    """Return the number, on the host, of the program in a container; its first process only looks after it."""
+    init = inspect(host, container)["State"]["Pid"]
+    return int(host.check_output(f"cat /proc/{init}/task/{init}/children").split()[0])
+
+
+def hold_threads(host: Host, container: str, which: str) -> None:
+    """Hold some threads of the program in a container until it is restarted; `which` stands in hold_threads.py."""
+    script = Path(__file__).with_name("hold_threads.py").read_bytes()
+    target = "/root/hold_threads.py"
+    subprocess.run(["docker", "exec", "-i", HOST, "tee", target], input=script, stdout=subprocess.DEVNULL, check=True)
+    host.check_output(f"systemd-run --collect --unit hold-{which} python3 {target} {process(host, container)} {which}")
+    wait_until(lambda: "holding" in host.run(f"journalctl --unit hold-{which}").stdout, 10, f"{which} threads held")
