@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.health.problems import NotReady, NotTheMonitor
-from app.health.schemas import CanaryResult, Status, Summary
+from app.health.schemas import CanaryResult, Readiness, Status, Summary
 from app.kit.problems import responses
 from app.services import InServices
 
@@ -37,10 +37,9 @@ async def live() -> Status:
 
 
 @health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady))
-async def ready(services: InServices) -> Status:
+async def ready(services: InServices) -> Readiness:
     """This replica can do its work: the answer went through a worker thread and the database's file."""
-    await services.health.ready()
-    return Status()
+    return await services.health.ready()
 
 
 @internal.post("/internal/canary")

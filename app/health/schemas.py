@@ -13,10 +13,16 @@ class Status(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-class Checks(BaseModel):
-    """What the API depends on."""
+class Readiness(Status):
+    """Requests are answered; while `writes` is refused, only those that change nothing."""
 
-    database: CheckStatus
+    writes: Literal["ok", "refused"] = "ok"
+
+
+class Checks(BaseModel):
+    """What the API depends on. A database that is read-only refused the last write a moment ago."""
+
+    database: CheckStatus | Literal["read-only"]
     redis: CheckStatus
 
 

@@ -1,8 +1,10 @@
 """Whether the API can do its work."""
 
+from typing import Literal
+
 from app import __version__
 from app.health.problems import NotReady
-from app.health.schemas import Checks, Summary
+from app.health.schemas import Checks, Readiness, Summary
 from app.kit.breaker import State
 from app.kit.cache import Cache
 from app.kit.database import Database
@@ -18,8 +20,10 @@ class Health:
         self._database = database
         self._cache = cache
 
-    async def ready(self) -> None:
+    async def ready(self) -> Readiness:
         """Go the way of a request: through a worker thread into the database's file.
+
+        That writes are refused is told, and no reason to get no traffic: most requests only read.
 
         Raises:
             NotReady: that does not work within CHECK_TIMEOUT.
@@ -28,25 +32,23 @@ class Health:
             await self._database.check(within=CHECK_TIMEOUT)
         except Problem as problem:
             raise NotReady(problem.detail) from problem
+        return Readiness(writes="refused" if self._database.refuses_writes() else "ok")
 
     async def summary(self) -> Summary:
-        """The state of everything the API depends on; without Redis it is merely degraded."""
-        database_works = await self._is_ready()
+        """The state of everything the API depends on; without Redis, or for reading only, it is merely degraded."""
+        database = await self._database_state()
         # While the breaker is open, asking would only make the answer late.
         redis_works = self._cache.breaker.state is not State.OPEN and await self._cache.ping()
-        working = "ok" if redis_works else "degraded"
+        working = "ok" if redis_works and database == "ok" else "degraded"
         return Summary(
-            status=working if database_works else "unavailable",
+            status="unavailable" if database == "unavailable" else working,
             version=__version__,
-            checks=Checks(
-                database="ok" if database_works else "unavailable",
-                redis="ok" if redis_works else "unavailable",
-            ),
+            checks=Checks(database=database, redis="ok" if redis_works else "unavailable"),
         )
 
-    async def _is_ready(self) -> bool:
+    async def _database_state(self) -> Literal["ok", "read-only", "unavailable"]:
         try:
-            await self.ready()
+            readiness = await self.ready()
         except NotReady:
-            return False
-        return True
+            return "unavailable"
+        return "ok" if readiness.writes == "ok" else "read-only"

@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 QUEUE = 512  # units of work that may wait for each pool; waiting is bounded by DATABASE_TIMEOUT anyhow
 QUICK = 0.002  # seconds; nearly all reads take less
 GRACE = 0.5  # seconds after which a caller stops waiting for a thread that should have interrupted itself
+REFUSED_FOR = 15.0  # seconds for which a write that failed says something about the next
 
 
 class Database:
@@ -45,6 +46,7 @@ class Database:
         connections: int = reader.pool.size()  # type: ignore[attr-defined]
         self.readers = WorkerPool("reader", threads=connections, queue=QUEUE, patience=QUICK)
         self.writers = WorkerPool("writer", threads=1, queue=QUEUE)
+        self._refused_at: float | None = None  # when a write failed, if none has succeeded since
 
     async def read(self, work: Work[T], *, within: float | None = None) -> T:
         """Run `work(session)` in a read-only transaction and return its result, usable after the session.
@@ -65,11 +67,15 @@ class Database:
         Raises:
             IntegrityError: a constraint of the schema forbids it; nothing is written.
         """
-        return await self._run(self.writers, lambda deadline: self._writing(work, deadline, commit=True))
+        return await self._write(lambda deadline: self._writing(work, deadline, commit=True))
 
     async def rehearse(self, work: Work[T]) -> T:
         """Like `write`, but the transaction is rolled back at the end."""
-        return await self._run(self.writers, lambda deadline: self._writing(work, deadline, commit=False))
+        return await self._write(lambda deadline: self._writing(work, deadline, commit=False))
+
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed a moment ago because of the database: it is locked, or has no room."""
+        return self._refused_at is not None and time.monotonic() - self._refused_at < REFUSED_FOR
 
     async def check(self, *, within: float) -> None:
         """Read from the database's file and see that the writer's thread is not stuck.
@@ -91,6 +97,15 @@ class Database:
             pool.close()
         for engine in (self._reader, self._writer):
             engine.dispose()
+
+    async def _write(self, unit: Callable[[float], T]) -> T:
+        try:
+            result = await self._run(self.writers, unit)
+        except DatabaseUnavailable:
+            self._refused_at = time.monotonic()
+            raise
+        self._refused_at = None
+        return result
 
     async def _run(self, pool: WorkerPool, unit: Callable[[float], T], within: float | None = None) -> T:
         seconds = within or self._timeout

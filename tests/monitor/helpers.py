@@ -107,6 +107,7 @@ class Service:
 
     def __init__(self) -> None:
         self.status = {"/health/ready": 200, "/metrics": 404, "/internal/canary": 200}
+        self.body = {"/health/ready": b'{"status":"ok","writes":"ok"}'}
         self.delay = {"/health/ready": 0.0, "/metrics": 0.0, "/internal/canary": 0.0}
         self.requests: list[tuple[str, str, str]] = []
         self.ended = threading.Event()
@@ -118,9 +119,11 @@ class Service:
                 if service.ended.wait(service.delay[self.path]):
                     return
                 self.send_response(service.status[self.path])
-                self.send_header("Content-Length", "0")
+                body = service.body.get(self.path, b"")
+                self.send_header("Content-Length", str(len(body)))
                 try:
                     self.end_headers()
+                    self.wfile.write(body)
                 except OSError:
                     return  # the client did not wait
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from cleaning_service_monitor.history import BUCKET, DAYS, History
+from cleaning_service_monitor.incidents import Incident
 from cleaning_service_monitor.ladder import DAY, HOUR
 
 NOW = 1_764_028_800.0  # midnight UTC
@@ -31,9 +32,9 @@ def test_incidents_are_spread_over_the_days_they_lasted() -> None:
     history.mark_watched(NOW - DAY)
     history.mark_watched(NOW)
     incidents = [
-        {"component": "api", "began": NOW - 60, "ended": NOW + 30},
-        {"component": "api", "began": NOW + HOUR, "ended": None},
-        {"component": "gone", "began": NOW, "ended": None},
+        Incident("1", "api", "killed", NOW - 60, NOW + 30),
+        Incident("2", "api", "killed", NOW + HOUR),
+        Incident("3", "gone", "killed", NOW),
     ]
     days = history.days(NOW + HOUR + 5, incidents, ["api", "redis"])
     assert len(days["api"]) == DAYS

@@ -1,8 +1,8 @@
 """Incidents, from their beginning to their end."""
 
 import pytest
-from cleaning_service_monitor.incidents import SETTLED, Incidents, Step
-from cleaning_service_monitor.ladder import DAY
+from cleaning_service_monitor.incidents import Incidents, Step
+from cleaning_service_monitor.ladder import DAY, SETTLED
 
 NOW = 1_764_000_000.0
 

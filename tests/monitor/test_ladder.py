@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from cleaning_service_monitor.ladder import DOCKER, HOUR, Action, Cure, Health, Ladder, Policy, Verdict
+from cleaning_service_monitor.ladder import DOCKER, HOUR, SETTLED, Action, Cure, Health, Ladder, Policy, Verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,13 +130,17 @@ def test_a_spent_budget_leads_on_and_then_to_a_person() -> None:
     assert world.ladder.tracks["api"].person_needed
 
 
-def test_recovery_ends_the_call_for_a_person_after_the_stable_time() -> None:
+def test_recovery_ends_the_call_for_a_person_with_the_incident() -> None:
     world = World()
+    track = world.ladder.tracks["api"]
     world.health["api"] = Health.SICK
     world.looks(560)
+    attempts = track.attempts
     world.health["api"] = Health.OK
-    world.looks(POLICY.stable_time + 2 * LOOK)
-    assert not world.ladder.tracks["api"].person_needed
+    world.looks(SETTLED / 2)
+    assert track.person_needed
+    world.looks(SETTLED)
+    assert (track.person_needed, track.attempts) == (False, attempts), "a relapse goes on where this one ended"
 
 
 def test_without_docker_only_docker_is_cured() -> None:

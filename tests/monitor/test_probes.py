@@ -10,7 +10,7 @@ import pytest
 from cleaning_service_monitor import config
 from cleaning_service_monitor.docker import Container, Engine
 from cleaning_service_monitor.ladder import DOCKER, Health, Verdict
-from cleaning_service_monitor.probes import Prober, _all_at_once, _judge_container
+from cleaning_service_monitor.probes import REFUSED_WRITES, Prober, _all_at_once, _judge_container
 
 from tests.monitor.helpers import SOCKET, TOKEN, Service, component, docker, raw_server, write_config
 
@@ -90,6 +90,16 @@ def test_all_is_well(stack: Stack, service: Service) -> None:
 
 
 @pytest.mark.docker
+def test_how_long_the_api_took_is_told(stack: Stack, service: Service) -> None:
+    look = stack.prober.look(full=True)
+    assert look.response is not None
+    assert look.registration is not None
+    assert 0 < look.response < 1
+    service.status["/health/ready"] = 503
+    assert stack.prober.look(full=True).response is None
+
+
+@pytest.mark.docker
 def test_a_quick_look_registers_nobody(stack: Stack, service: Service) -> None:
     stack.look()
     assert [path for _, path, _ in service.requests] == ["/health/ready"]
@@ -113,6 +123,16 @@ def test_the_answer_to_the_canary(stack: Stack, service: Service, status: int, h
     verdict = stack.look(full=True)["api"]
     assert verdict.health is health
     assert str(status) in verdict.cause
+
+
+@pytest.mark.docker
+def test_an_api_that_says_it_cannot_write_is_believed(stack: Stack, service: Service) -> None:
+    service.body["/health/ready"] = b'{"status":"ok","writes":"refused"}'
+    verdict = stack.look(full=True)["api"]
+    assert (verdict.health, verdict.cause) == (Health.REFUSING, REFUSED_WRITES)
+    assert [path for _, path, _ in service.requests] == ["/health/ready"]
+    full = {verdict.component: verdict for verdict in stack.prober.look(full=True, disk_full=True).verdicts}
+    assert full["api"].health is Health.DEGRADED
 
 
 @pytest.mark.docker

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from pysqlite3 import dbapi2
+from sqlalchemy import make_url, text
 from sqlmodel import Session
 
 from app.health.problems import NotReady
 from app.health.service import Health
 from app.kit.cache import Cache
 from app.kit.database import Database
-from app.kit.problems import Problem
+from app.kit.problems import DatabaseUnavailable, Problem
 from app.migrations.upgrade import migrate
 from app.settings import Settings
 
@@ -51,6 +52,44 @@ def test_all_is_well_but_for_redis(settings: Settings, database: Database) -> No
     health = Health(database, Cache(settings))
     summary = asyncio.run(health.summary())
     assert (summary.status, summary.checks.database, summary.checks.redis) == ("degraded", "ok", "unavailable")
+
+
+def test_writes_that_the_database_refuses_are_told(settings: Settings, database: Database) -> None:
+    """A stranger holds the write lock: reading goes on, and readiness says what does not."""
+    health = Health(database, Cache(settings))
+    path = settings.parsed_database_url.database
+    assert path
+    stranger = dbapi2.connect(path, isolation_level=None)
+
+    def write(session: Session) -> None:
+        session.connection().execute(text("DELETE FROM user_account WHERE id = 0"))
+
+    async def scene() -> None:
+        stranger.execute("BEGIN IMMEDIATE")
+        assert (await health.ready()).writes == "ok"
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(write)
+        assert (await health.ready()).writes == "refused"
+        summary = await health.summary()
+        assert (summary.status, summary.checks.database) == ("degraded", "read-only")
+        stranger.execute("ROLLBACK")
+        await database.rehearse(write)
+        assert (await health.ready()).writes == "ok"
+
+    try:
+        asyncio.run(scene())
+    finally:
+        stranger.close()
+
+
+def test_a_refused_write_says_nothing_of_later_ones(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.kit.database.REFUSED_FOR", 0.1)
+    monkeypatch.setattr(database, "_refused_at", time.monotonic())
+    assert database.refuses_writes()
+    time.sleep(0.15)
+    assert asyncio.run(Health(database, Cache(settings)).ready()).writes == "ok"
 
 
 @pytest.mark.parametrize("who", ["readers", "writer"])

@@ -24,7 +24,7 @@ _SECONDS: dict[str, tuple[float, float, float]] = {
     "check_interval": (60, 0.5, 3600),
     "probe_timeout": (3, 0.1, 10),
     "canary_interval": (30, 0.5, 3600),
-    "canary_timeout": (10, 0.1, 15),
+    "canary_timeout": (12, 0.1, 15),
 }
 _POLICY_SECONDS: dict[str, tuple[float, float, float]] = {
     "start_grace": (45, 0.5, 600),

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -49,7 +50,7 @@ class Events:
         self._target = UnixTarget(socket_path)
         self._components = components
         self._woken = threading.Event()
-        self._deaths: list[Death] = []
+        self._deaths: deque[Death] = deque()  # between two threads
         self._out_of_memory: set[str] = set()  # containers with an oom event since they last died
         self._since = time.time()
 
@@ -64,8 +65,7 @@ class Events:
 
     def deaths(self) -> list[Death]:
         """Return the deaths since the last call."""
-        taken, self._deaths = self._deaths, []
-        return taken
+        return [self._deaths.popleft() for _ in range(len(self._deaths))]
 
     def _listen(self) -> None:
         while True:

@@ -1,10 +1,11 @@
 """What the status page draws: how quickly the service answered in the last day, and on which days it was watched."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
+from cleaning_service_monitor.incidents import Incident
 from cleaning_service_monitor.ladder import DAY
 
 BUCKET = 300  # seconds
@@ -62,18 +63,16 @@ class History:
         """The same of the registration canary."""
         return self._recent("registration", now)
 
-    def days(
-        self, now: float, incidents: Iterable[Mapping[str, Any]], names: Sequence[str]
-    ) -> dict[str, list[dict[str, Any]]]:
+    def days(self, now: float, incidents: Iterable[Incident], names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """Seconds of incidents of each component on each of the last 90 UTC days; None where nobody watched."""
         begins = [int(now // DAY) * DAY - number * DAY for number in range(DAYS - 1, -1, -1)]
         watched = {*self._watched, _day(now)}
         down = {name: [0.0] * DAYS for name in names}
         for incident in incidents:
-            seconds = down.get(str(incident["component"]))
+            seconds = down.get(incident.component)
             if seconds is None:
                 continue
-            began, ended = float(incident["began"]), min(float(incident["ended"] or now), now)
+            began, ended = incident.began, min(incident.ended or now, now)
             for number, begin in enumerate(begins):
                 seconds[number] += max(0.0, min(ended, begin + DAY) - max(began, begin))
         labels = [_day(begin) for begin in begins]

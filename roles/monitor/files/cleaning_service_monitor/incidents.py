@@ -1,13 +1,12 @@
 """Incidents: each fault from its beginning to its end, with what was done about it."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cleaning_service_monitor.ladder import DAY
+from cleaning_service_monitor.ladder import DAY, SETTLED
 
-SETTLED = 10.0  # seconds a component must stay well before its incident is over; a relapse belongs to it
 _KEPT_FOR = 90 * DAY
 _KEPT = 500  # incidents
 _EVIDENCE_LINES = 20
@@ -72,6 +71,10 @@ class Incidents:
     def current_ones(self) -> list[Incident]:
         """All open incidents."""
         return [incident for incident in self._all if incident.ended is None]
+
+    def every(self) -> Sequence[Incident]:
+        """All of them, by their beginning."""
+        return self._all
 
     def step(self, incident: Incident, step: Step) -> None:
         """Note that a cure has begun; of very many the first and the last are kept."""

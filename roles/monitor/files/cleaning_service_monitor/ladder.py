@@ -14,6 +14,7 @@ DOCKER = "docker"  # the engine's own name among the components
 DISK = "disk"  # the host's, as its disk has a cure
 HOUR = 3600.0
 DAY = 24 * HOUR
+SETTLED = 10.0  # seconds a component must stay well before its incident is over; a relapse belongs to it
 _BACKOFF_CEILING = 300.0  # seconds
 
 
@@ -197,13 +198,7 @@ class Ladder:
         if track.since is None or verdict.health is not before:
             track.since = now
         if verdict.health.well:
-            track.settling_until = 0.0  # it has started: from here on a fault is a new one
-            if track.unwell_since is not None:
-                seconds, track.unwell_since = now - track.unwell_since, None
-            if track.well_since is None:
-                track.well_since = now
-            if now - track.well_since >= self.policy.stable_time:
-                track.attempts, track.person_needed = 0, False
+            seconds = self._well(now, track)
         else:
             track.well_since = None
             if track.unwell_since is None:
@@ -211,6 +206,18 @@ class Ladder:
         if verdict.health is before:
             return None
         return Change(verdict.component, before, verdict.health, verdict.cause, seconds)
+
+    def _well(self, now: float, track: Track) -> float | None:
+        """Take in that a component is well; returns how many seconds it was not, when that ends now."""
+        track.settling_until = 0.0  # it has started: from here on a fault is a new one
+        unwell_since, track.unwell_since = track.unwell_since, None
+        if track.well_since is None:
+            track.well_since = now
+        if now - track.well_since >= SETTLED:
+            track.person_needed = False
+        if now - track.well_since >= self.policy.stable_time:
+            track.attempts = 0
+        return None if unwell_since is None else now - unwell_since
 
     def decide(self, now: float) -> Cure | None:
         """Say which cure to begin now, the smallest one first; it must be reported by `finished`."""

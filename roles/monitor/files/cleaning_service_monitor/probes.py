@@ -1,5 +1,6 @@
 """One look at everything: what Docker says of the containers, and what the services answer."""
 
+import re
 import socket
 import threading
 import time
@@ -25,8 +26,10 @@ _SERVER_ERROR = 500
 _REFUSAL = 503
 _TOKEN_REFUSED = (401, 403, 404)  # the canary's answers when the configuration is wrong, not the API
 
+_REFUSED_IN_BODY = re.compile(rb'"writes"\s*:\s*"refused"')
 _HEADERS = {"User-Agent": "cleaning-service-monitor"}
 CANARY = "the registration canary"
+REFUSED_WRITES = "the API refuses writes, as the database is locked or has no room"
 
 # The proxy is asked for what it refuses by itself: anything else would wait for the API, and be the API's fault.
 _ANSWERED_BY_THE_PROXY = "/metrics"
@@ -80,7 +83,7 @@ class Prober:
             return Look([Verdict(DOCKER, Health.SICK, str(error))])
         verdicts: dict[str, Verdict] = {}
         probes: dict[str, Callable[[], Verdict]] = {}
-        taken: dict[str, float] = {}  # seconds, by kind
+        taken: dict[str, float] = {}  # seconds, by what was asked
         for component in self._config.components:
             container = containers.get(component.container)
             told = verdicts[component.name] = self._judge_container(component, container)
@@ -91,7 +94,7 @@ class Prober:
         if disk_full:
             verdicts = {name: _excuse_full_disk(verdict) for name, verdict in verdicts.items()}
         ordered = [verdicts[component.name] for component in self._config.components]
-        return Look([Verdict(DOCKER, Health.OK), *ordered], taken.get("proxy"), taken.get("canary"))
+        return Look([Verdict(DOCKER, Health.OK), *ordered], taken.get("answer"), taken.get("canary"))
 
     def _ask(
         self, component: Component, container: Container, told: Verdict, taken: dict[str, float], *, rehearse: bool
@@ -106,7 +109,8 @@ class Prober:
             verdict = self._get(component, "/health/ready")
             if verdict.health is Health.OK:
                 taken["answer"] = max(time.monotonic() - begun, taken.get("answer", 0.0))
-            if rehearse and verdict.health.well:
+            # The canary is a write too: one that would only be refused after a while proves nothing more.
+            if rehearse and verdict.health is Health.OK:
                 begun = time.monotonic()
                 verdict = self._canary(component)
                 if verdict.health is Health.OK:
@@ -149,7 +153,11 @@ class Prober:
             return Verdict(component.name, Health.SICK, f"{what}: {error}")
         # A proxy does its work below 500: with a domain set, it answers a request by address with a redirect.
         well = answer.status == _SUCCESS or (component.kind == "proxy" and answer.status < _SERVER_ERROR)
-        return Verdict(component.name, Health.OK) if well else _refused(component, what, answer)
+        if not well:
+            return _refused(component, what, answer)
+        if component.kind == "api" and _REFUSED_IN_BODY.search(answer.body):
+            return Verdict(component.name, Health.REFUSING, REFUSED_WRITES)
+        return Verdict(component.name, Health.OK)
 
     def _canary(self, component: Component) -> Verdict:
         what = CANARY
@@ -197,7 +205,7 @@ def _target(component: Component) -> Target:
 
 def _excuse_full_disk(verdict: Verdict) -> Verdict:
     """Nobody can write to a full disk: what fails for that must not be restarted, as it may not start again."""
-    if verdict.health in (Health.SICK, Health.REFUSING) and verdict.cause.startswith(CANARY):
+    if verdict.health in (Health.SICK, Health.REFUSING) and verdict.cause.startswith((CANARY, REFUSED_WRITES)):
         return Verdict(verdict.component, Health.DEGRADED, f"{verdict.cause}, while the disk is full")
     return verdict
 

@@ -81,14 +81,24 @@ class Reporter:
         """Whether the component has an open incident."""
         return self._incidents.current(component) is not None
 
-    def found(self, component: str, cause: str, began: float, now: float) -> Incident:
-        """Begin an incident, unless the component has one, and tell of it."""
-        if incident := self._incidents.current(component):
-            return incident
-        incident = self._incidents.open(component, cause, began, self._evidence(component))
-        self._count("incidents", component)
-        self._log.event(Level.WARNING, component, "incident-opened", id=incident.id, cause=cause)
-        self._alert("problem", incident, now)
+    def found(self, component: str, cause: str, began: float, now: float, step: Step | None = None) -> Incident:
+        """Begin an incident, unless the component has one, and tell of it.
+
+        Args:
+            component: whose fault it is.
+            cause: the finding.
+            began: when, in seconds since the epoch; `now` too.
+            now: the present.
+            step: the cure that begins with it.
+        """
+        known = self._incidents.current(component)
+        incident = known or self._incidents.open(component, cause, began, self._evidence(component))
+        if step:
+            self._incidents.step(incident, step)
+        if known is None:
+            self._count("incidents", component)
+            self._log.event(Level.WARNING, component, "incident-opened", id=incident.id, cause=cause)
+            self._alert("problem", incident, now)
         return incident
 
     def cured_by_docker(self, incident: Incident, at: float) -> None:
@@ -97,16 +107,8 @@ class Reporter:
 
     def cure_begun(self, cure: Cure, began: float, now: float) -> Step:
         """Note a cure before it is at work, so that its alert is on its way whatever becomes of the host."""
-        incident = self._incidents.current(cure.component)
         step = Step(now, cure.action.value, cure.attempt)
-        if incident is None:
-            incident = self._incidents.open(cure.component, cure.cause, began, self._evidence(cure.component))
-            self._count("incidents", cure.component)
-            self._log.event(Level.WARNING, cure.component, "incident-opened", id=incident.id, cause=cure.cause)
-            self._incidents.step(incident, step)
-            self._alert("problem", incident, now)
-        else:
-            self._incidents.step(incident, step)
+        self.found(cure.component, cure.cause, began, now, step)
         return step
 
     def cure_ended(self, cure: Cure, step: Step, outcome: Outcome) -> None:
@@ -187,7 +189,6 @@ class Reporter:
         incidents = [asdict(incident) for incident in self._incidents.newest(_PUBLIC_INCIDENTS)]
         for incident in incidents:
             del incident["evidence"], incident["told"]
-        every = self._incidents.dump()
         names = list(tracks)
         return {
             "version": 1,
@@ -207,7 +208,7 @@ class Reporter:
                 for name, track in tracks.items()
             ],
             "incidents": incidents,
-            "days": self._history.days(now, every, names),
+            "days": self._history.days(now, self._incidents.every(), names),
             "response": self._history.response(now),
             "registration": self._history.registration(now),
         }
