@@ -79,7 +79,7 @@ def test_database_locked_by_a_stranger(host: Host, trial: Trial) -> None:
     trial.undo = ["docker rm --force stranger"]
     trial.inject(run)
     wait_until(lambda: "locked" in host.run("docker logs stranger").stdout, 10, "the lock in a stranger's hands")
-    opened = trial.incident("api|api_2", r"registration|canary", within=40)
+    opened = trial.incident("api|api_2", r"refuses writes", within=40)
     wait_until(lambda: host.run("docker inspect stranger").rc != 0, 60, "the stranger gone")
     trial.await_well(120)
     trial.judge([opened])
