@@ -41,20 +41,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     status, pages = directory / "status", directory / "pages"
     status.mkdir()
     shutil.copytree(_STACK / "files" / "pages", pages)
-    ports = {name: _free_port() for name in ("http", "https", "health", "api")}
+    ports = {name: _free_port() for name in ("http", "https", "health", "api", "nobody")}
     environment = jinja2.Environment(autoescape=False, trim_blocks=True)  # noqa: S701  # no HTML
     text = environment.from_string((_STACK / "templates" / "Caddyfile.j2").read_text()).render(
         ansible_managed="a test",
         stack_proxy_email="",
         stack_proxy_domain="",
         stack_request_timeout=2,
-        _stack_replica_suffixes=[""],
+        _stack_replica_suffixes=["", "_2"],
     )
     for before, after in {
         "http_port 8080": f"http_port {ports['http']}",
         "https_port 8443": f"https_port {ports['https']}",
         "http://:8099": f"http://127.0.0.1:{ports['health']}",
         "api:8000": f"127.0.0.1:{ports['api']}",
+        "api_2:8000": f"127.0.0.1:{ports['nobody']}",
         "lb_try_duration 5s": "lb_try_duration 300ms",
         "/srv/status": str(status),
         "/etc/caddy/pages": str(pages),
