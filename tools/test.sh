@@ -47,7 +47,10 @@ covered() {
 unit() {
     rm -rf .cache/coverage
     mkdir -p .cache/coverage
-    step "tests of app and monitor" coverage run -m pytest --junitxml=.cache/test/unit.xml
+    # Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
+    step "tests of app and monitor" coverage run -m pytest --numprocesses=2 --dist=worksteal -m "not alone" \
+        --junitxml=.cache/test/unit.xml
+    step "tests that need the machine alone" coverage run -m pytest -m alone --junitxml=.cache/test/unit-alone.xml
     step "branch coverage of app" covered
 }
 

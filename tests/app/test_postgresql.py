@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if os.getuid() == 0:  # which PostgreSQL refuses to run as
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(directory, "postgres")
-        for parent in (directory.parent, directory.parent.parent):
+        for parent in directory.parents:
+            if parent == Path(tempfile.gettempdir()):
+                break
             parent.chmod(0o755)
 
     def run(program: str, *arguments: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 from tests.app.conftest import Redis, Serve, new_user
 from tests.storm import REQUEST_TIMEOUT, storm
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("state", ["runs", "stopped", "frozen"])
 def test_everybody_gets_an_answer(serve: Serve, redis: Redis, state: str) -> None:

@@ -20,7 +20,7 @@ from cleaning_service_monitor.probes import Look, Prober
 from cleaning_service_monitor.reporter import Reporter
 from cleaning_service_monitor.state import Maintenance, Pause, RunLock, StateFile
 
-_RECHECK = 0.5  # seconds to the next look at a container that does not run
+_RECHECK = 0.3  # seconds to the next look at a container that does not run
 _AFTER_CURE = 1.0  # seconds to the next look after a cure
 _SPACING = 0.2  # seconds between two looks at least, however many events there are
 _LOOP_DEATHS, _LOOP_WINDOW = 3, 30.0  # deaths within so many seconds that Docker's restarts do not cure
