@@ -18,7 +18,7 @@ IMAGE = f"montest-image-{os.getpid()}"
 _numbers = count(1)  # no two containers share a name
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # without __init__.py, a package's lasts to the end of all tests
 def _as_on_a_host() -> Iterator[None]:
     """Let no monitor under test load the measuring of the API's coverage, which takes memory and writes files."""
     with pytest.MonkeyPatch.context() as patch:
