@@ -1,5 +1,6 @@
 """One look: real containers, real HTTP, and services that misbehave on demand."""
 
+import os
 import socket
 import threading
 import time
@@ -213,7 +214,8 @@ class Redis:
     """Accepts connections on an address of this machine and says one thing, or nothing."""
 
     def __init__(self, says: bytes | None) -> None:
-        self.address = "127.0.0.77"
+        # Redis' port is always the same; of the addresses, each test process takes one of its own.
+        self.address = f"127.77.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
         self._listener = socket.create_server((self.address, 6379))
         self._says = says
         threading.Thread(target=self._serve, daemon=True).start()
@@ -249,8 +251,8 @@ class Redis:
 )
 def test_redis_is_asked_at_its_own_address(tmp_path: Path, says: bytes | None, health: Health) -> None:
     prober = Prober(config.load(str(write_config(tmp_path, [component("redis", "redis", "x")]))), Engine(SOCKET))
-    container = Container("running", "healthy", "Up", {"backend": "127.0.0.77"})
     redis = Redis(says)
+    container = Container("running", "healthy", "Up", {"backend": redis.address})
     try:
         verdict = prober._ping(REDIS, container, Verdict("redis", Health.OK))
     finally:
