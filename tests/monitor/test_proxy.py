@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,14 +12,11 @@ import httpx
 import jinja2
 import pytest
 
+from tests.app.conftest import free_port
+
 _STACK = Path(__file__).parents[2] / "roles" / "stack"
 _BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 _AWAY = {"type": "/problems/service-unavailable", "title": "The service is not available right now"}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass
@@ -41,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     status, pages = directory / "status", directory / "pages"
     status.mkdir()
     shutil.copytree(_STACK / "files" / "pages", pages)
-    ports = {name: _free_port() for name in ("http", "https", "health", "api", "nobody")}
+    ports = {name: free_port() for name in ("http", "https", "health", "api", "nobody")}
     environment = jinja2.Environment(autoescape=False, trim_blocks=True)  # noqa: S701  # no HTML
     text = environment.from_string((_STACK / "templates" / "Caddyfile.j2").read_text()).render(
         ansible_managed="a test",
