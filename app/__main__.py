@@ -1,4 +1,4 @@
-"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi|create-admin|seed|check-database`.
+"""Command line of the API: `python -m app serve|migrate|healthcheck|openapi|create-admin|seed|check-database|snapshot`.
 
 Only the module of the chosen command is loaded: Docker runs `healthcheck` every few seconds, and it must not
 pay for the whole API.
@@ -15,8 +15,9 @@ COMMANDS = {
     "create-admin": "app.accounts.create_admin",
     "seed": "app.seed",
     "check-database": "app.check_database",
+    "snapshot": "app.snapshot",
 }
-WITH_ARGUMENTS = frozenset({"create-admin"})
+WITH_ARGUMENTS = frozenset({"create-admin", "snapshot"})
 """Their `main` gets what follows the command."""
 EX_USAGE = 64  # sysexits.h
 

@@ -2,8 +2,11 @@
 
 import signal
 import sys
+import threading
+from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.kit import logs
 from app.kit.migrations import MigrationError, ensure
@@ -11,7 +14,8 @@ from app.main import create_app
 from app.settings import Settings, load_settings_or_exit
 
 KEEP_ALIVE = 75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
-DRAIN_TIMEOUT = 20  # seconds for requests in progress after SIGTERM
+DRAIN_TIMEOUT = 15  # seconds for requests in progress after SIGTERM, and after DRAIN_SECONDS
+STARTUP_FAILURE = 3  # exit code
 
 
 def main() -> int:
@@ -30,8 +34,9 @@ def main() -> int:
 
 
 def _run(settings: Settings) -> None:
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -46,3 +51,37 @@ def _run(settings: Settings) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
+    server = LeavingServer(config, app, settings.drain_seconds)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class LeavingServer(uvicorn.Server):
+    """Told to end, it first says that it is not ready, and works on until the proxy sends nobody any more.
+
+    Meanwhile each answer closes its connection: a request that met a closing one could not be sent again safely.
+
+    Args:
+        config: uvicorn's.
+        app: whose readiness it is.
+        drain_seconds: how long that takes; told again, it ends at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_seconds = drain_seconds
+        self._leaving = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if sig != signal.SIGTERM or self._leaving or not self._drain_seconds or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._leaving = True
+        self._app.state.services.health.leave()
+        self.config.encoded_headers.append((b"connection", b"close"))  # in force within a second
+        timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
+        timer.daemon = True
+        timer.start()

@@ -137,6 +137,12 @@ class Settings(BaseSettings):
     cancellation_free_hours: int = _count(24, 0, 720)
     cancellation_fee_percent: int = _count(50, 0, 100)
 
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        le=60,
+        description="the seconds between SIGTERM and the end in which requests are still taken, from 0 to 60",
+    )
     request_timeout: float = _seconds(30)
     database_timeout: float = _seconds(10)
     redis_timeout: float = _seconds(5)

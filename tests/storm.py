@@ -10,10 +10,12 @@ import httpx
 REQUEST_TIMEOUT = 30  # seconds: REQUEST_TIMEOUT of the API
 
 
-async def storm(url: str, number: int, body: Callable[[], dict[str, str]]) -> tuple[Counter[int], float, float]:
-    """Register `number` users at once; return the answers by status, the slowest registration and readiness (s)."""
+async def storm(
+    url: str, number: int, body: Callable[[], dict[str, str]], watched: str = "/health/ready"
+) -> tuple[Counter[int], float, float]:
+    """Register `number` users at once; return the answers by status, the slowest of them and of `watched` (s)."""
     done = asyncio.Event()
-    slowest_ready = 0.0
+    slowest_watched = 0.0
 
     async def register(client: httpx.AsyncClient) -> tuple[int, float]:
         started = time.monotonic()
@@ -23,11 +25,11 @@ async def storm(url: str, number: int, body: Callable[[], dict[str, str]]) -> tu
         return answer.status_code, time.monotonic() - started
 
     async def watch(client: httpx.AsyncClient) -> None:
-        nonlocal slowest_ready
+        nonlocal slowest_watched
         while not done.is_set():
             started = time.monotonic()
-            assert (await client.get("/health/ready")).status_code == 200
-            slowest_ready = max(slowest_ready, time.monotonic() - started)
+            assert (await client.get(watched)).status_code == 200
+            slowest_watched = max(slowest_watched, time.monotonic() - started)
             await asyncio.sleep(0.1)
 
     limits = httpx.Limits(max_connections=None)
@@ -36,4 +38,4 @@ async def storm(url: str, number: int, body: Callable[[], dict[str, str]]) -> tu
         answers = await asyncio.gather(*(register(client) for _ in range(number)))
         done.set()
         await watcher
-    return Counter(status for status, _ in answers), max(seconds for _, seconds in answers), slowest_ready
+    return Counter(status for status, _ in answers), max(seconds for _, seconds in answers), slowest_watched

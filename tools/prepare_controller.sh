@@ -7,7 +7,7 @@ set -euo pipefail
 declare -A package_of=([rsync]=rsync [mmdebstrap]=mmdebstrap [dockerd]=docker.io)
 if [ "${1:-}" = tests ]; then
     package_of+=(
-        [shellcheck]=shellcheck [redis-server]=redis-server [jq]=jq [pg_ctlcluster]=postgresql [chromium]=chromium
+        [shellcheck]=shellcheck [redis-server]=redis-server [jq]=jq [pg_ctlcluster]=postgresql [chromium]=chromium [npm]=npm
     )
 fi
 packages=()

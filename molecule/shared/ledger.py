@@ -54,10 +54,13 @@ class Request:
     outcome: str
     """The status, or the name of the error."""
 
+    wanted: int = CREATED
+    """The status that it is acknowledged with."""
+
     @property
     def failed(self) -> bool:
         """Whether it was not acknowledged."""
-        return self.outcome != str(CREATED)
+        return self.outcome != str(self.wanted)
 
 
 @dataclass
@@ -67,6 +70,10 @@ class Writer:
     url: str
     name: str = field(default_factory=lambda: f"ledger-{secrets.token_hex(4)}")
     """Of this ledger: everything that it writes begins with it."""
+    rate: float = RATE
+    """Requests that begin in each second."""
+    attempts: int = ATTEMPTS
+    """Of one write, with the same key."""
     requests: list[Request] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
     """Addresses whose registration was acknowledged."""
@@ -113,7 +120,7 @@ class Writer:
         """Write no more; what is under way still gets its answer."""
         self._ended.set()
         if self._thread:
-            self._thread.join(ATTEMPTS * (PATIENCE + PAUSE))
+            self._thread.join(self.attempts * (PATIENCE + PAUSE))
 
     def between(self, began: float, ended: float) -> list[Request]:
         """The requests that were under way at some moment between these times of time.monotonic()."""
@@ -126,28 +133,36 @@ class Writer:
 
     async def _write(self) -> None:
         async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False, limits=httpx.Limits()) as client:
+            await self._log_in(client)
             under_way: set[asyncio.Task[None]] = {asyncio.create_task(self._stay_logged_in(client))}
             number, due = 0, time.monotonic()
             while not self._ended.is_set():
-                number, due = number + 1, due + 1 / RATE
-                work = self._book(client, number) if number % BOOKINGS == 0 else self._register(client, number)
-                task = asyncio.create_task(work)
+                number, due = number + 1, due + 1 / self.rate
+                task = asyncio.create_task(self._send(client, number))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             await asyncio.gather(*under_way)
 
+    async def _send(self, client: httpx.AsyncClient, number: int) -> None:
+        """Send the request of this number, counted from 1."""
+        await (self._book(client, number) if number % BOOKINGS == 0 else self._register(client, number))
+
     async def _stay_logged_in(self, client: httpx.AsyncClient) -> None:
-        due = 0.0
+        due = time.monotonic() + LOGIN_EVERY
         while not self._ended.is_set():
-            if time.monotonic() >= due:
-                try:
-                    answer = await client.post(f"{self.url}/api/v1/auth/login", json=CLIENT)
-                    self._token = answer.raise_for_status().json()["access_token"]
-                    due = time.monotonic() + LOGIN_EVERY
-                except httpx.HTTPError:
-                    pass  # the next round tries again
+            # Where it fails, the next round tries again.
+            if time.monotonic() >= due and await self._log_in(client):
+                due = time.monotonic() + LOGIN_EVERY
             await asyncio.sleep(1)
+
+    async def _log_in(self, client: httpx.AsyncClient) -> bool:
+        try:
+            answer = await client.post(f"{self.url}/api/v1/auth/login", json=CLIENT)
+            self._token = answer.raise_for_status().json()["access_token"]
+        except httpx.HTTPError:
+            return False
+        return True
 
     async def _register(self, client: httpx.AsyncClient, number: int) -> None:
         email = f"{self.name}-{number}@example.com"
@@ -168,7 +183,7 @@ class Writer:
     async def _acknowledged(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> bool:
         """Send one write until it is acknowledged, at most ATTEMPTS times."""
         key = secrets.token_hex(16)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self.attempts):
             if attempt:
                 await asyncio.sleep(PAUSE)
             headers = {"Idempotency-Key": key}

@@ -131,6 +131,10 @@ def redis_server(directory: Path) -> Iterator[Redis]:
         yield Redis(process, port)
 
 
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""For a process that does the same so often that measuring its coverage only takes time."""
+
+
 def environment_of(directory: Path, redis: Redis) -> dict[str, str]:
     """The environment of an API whose database is in `directory`."""
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}

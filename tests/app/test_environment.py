@@ -13,6 +13,7 @@ DEFAULTS = {
     "REDIS_URL": "redis://redis:6379",
     "REDIS_PASSWORD": None,
     "EMAIL_VERIFICATION_REQUIRED": False,
+    "DRAIN_SECONDS": 0,
     "REQUEST_TIMEOUT": 30,
     "DATABASE_TIMEOUT": 10,
     "REDIS_TIMEOUT": 5,

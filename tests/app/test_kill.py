@@ -17,7 +17,7 @@ import pytest
 from pysqlite3 import dbapi2
 
 from tests.app.company import ALWAYS, make_service, work_at
-from tests.app.conftest import Redis, Server, api_server, environment_of, new_user
+from tests.app.conftest import UNMEASURED, Redis, Server, api_server, environment_of, new_user
 from tests.app.people import Person, sign_in
 
 KILLS = 50
@@ -125,7 +125,7 @@ class Writer(threading.Thread):
 @pytest.mark.timeout(300)
 def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path, redis: Redis, migrated: Path) -> None:
     (tmp_path / "test.db").write_bytes(migrated.read_bytes())
-    environment = environment_of(tmp_path, redis) | UNLIMITED
+    environment = environment_of(tmp_path, redis) | UNLIMITED | UNMEASURED
     replicas = [Replica(tmp_path, environment) for _ in range(REPLICAS)]
     chance = random.Random(20261124)  # noqa: S311  # the same moments in every run, as far as the machine allows
     writers = _writers(replicas, chance)

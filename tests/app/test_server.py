@@ -40,6 +40,34 @@ def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, environment: d
     assert healthcheck(environment, port) == 1
 
 
+def test_before_it_ends_it_says_so_and_works_on(serve: Serve) -> None:
+    """Long enough for a proxy to turn away: every request in between is answered."""
+    server = serve(DRAIN_SECONDS="2")
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        assert "connection" not in client.get("/health/live").headers
+        server.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5:
+            ready = client.get("/health/ready")
+            assert client.post(REGISTER, json=new_user()).status_code == 201
+            assert client.get("/health").status_code == 200
+        assert ready.status_code == 503
+        assert ready.json()["detail"] == "This replica is about to stop."
+        last = client.get("/health/live")
+        assert (last.status_code, last.headers["connection"]) == (200, "close")
+    assert server.process.wait(10) == 0
+    assert 1.5 < time.monotonic() - begun < 8
+
+
+def test_told_twice_it_ends_at_once(serve: Serve) -> None:
+    server = serve(DRAIN_SECONDS="60")
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert server.process.poll() is None
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+
+
 def test_a_server_that_was_suspended_goes_on(serve: Serve) -> None:
     server = serve(LOOP_WATCHDOG_SECONDS="1")
     server.process.send_signal(signal.SIGSTOP)

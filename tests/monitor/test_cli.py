@@ -38,7 +38,7 @@ def test_check_of_a_healthy_stack(tmp_path: Path, container: Callable[..., str],
     done = call(write_config(tmp_path, components), "check", "--once")
     assert (done.returncode, done.stdout.split(), done.stderr) == (
         0,
-        ["docker", "ok", "redis", "ok", "api", "ok", "disk", "ok", "memory", "ok", "clock", "ok"],
+        ["docker", "ok", "redis", "ok", "api", "ok", "disk", "ok", "memory", "ok", "clock", "ok", "release", "ok"],
         "",
     )
     assert "/internal/canary" in [path for _, path, _ in service.requests]

@@ -1,5 +1,6 @@
 """The host's own troubles, on real files, a real TLS server and fake clocks."""
 
+import re
 import socket
 import ssl
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cleaning_service_monitor import config, hostchecks
+from cleaning_service_monitor import cli, config, hostchecks
 from cleaning_service_monitor.hostchecks import Clocks, HostChecker, certificate_end
 from cleaning_service_monitor.ladder import Health, Verdict
 
@@ -84,6 +85,7 @@ def test_a_clock_that_nobody_sets(tmp_path: Path, programs: Callable[[str, str],
     moment.passes(1000)
     wait_until(lambda: look(checked, "clock").health is Health.DEGRADED, 10, "told")
     assert "NTPSynchronized" in calls.read_text()
+    checked.close()
 
 
 def test_a_backup_that_grows_old(tmp_path: Path) -> None:
@@ -94,6 +96,28 @@ def test_a_backup_that_grows_old(tmp_path: Path) -> None:
     assert look(checked, "backup").health is Health.OK
     moment.passes(27 * 3600)
     assert look(checked, "backup").cause == "the last good backup is 27 hours old"
+
+
+def test_a_release_that_did_not_take_over_is_told(tmp_path: Path) -> None:
+    checked = checker(tmp_path)
+    assert look(checked, "release").health is Health.OK
+    (tmp_path / "releases").mkdir()
+    failed = tmp_path / "releases" / "failed.json"
+    failed.write_text('{"id": "20261125T090000Z", "reason": "it was not ready"}')
+    verdict = look(checked, "release")
+    assert (verdict.health, verdict.cause) == (Health.DEGRADED, "the release 20261125T090000Z failed: it was not ready")
+    failed.write_text("{")
+    assert look(checked, "release").health is Health.OK
+
+
+def test_a_release_that_does_not_end_is_told(tmp_path: Path) -> None:
+    moment = Time(time.time())
+    checked = checker(tmp_path, moment)
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "releases" / "under-way.json").touch()
+    assert look(checked, "release").health is Health.OK
+    moment.passes(1900)
+    assert look(checked, "release").cause == "a release was interrupted: run deploy.yml again, which ends it"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +173,12 @@ def tls_port(authority: tuple[Path, Path]) -> int:
     return int(listener.getsockname()[1])
 
 
+def config_with_certificate(directory: Path, port: int) -> Path:
+    """Write a configuration of a host whose certificate is looked at."""
+    host = {"clock": False, "certificate_name": "localhost", "certificate_port": port}
+    return write_config(directory, [component("redis", "redis", "x")], host=host)
+
+
 def test_a_certificate_that_is_trusted_tells_its_end(
     authority: tuple[Path, Path], tls_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +191,32 @@ def test_a_certificate_that_nobody_trusts(tls_port: int, monkeypatch: pytest.Mon
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with pytest.raises(OSError, match="self-signed certificate"):
         certificate_end("localhost", tls_port)
+
+
+def test_the_command_says_until_when_a_certificate_is_good(
+    tmp_path: Path,
+    authority: tuple[Path, Path],
+    tls_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
+    assert cli.main(["--config", str(config_with_certificate(tmp_path, tls_port)), "certificate"]) == cli.OK
+    assert re.fullmatch(r"localhost: good until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+\n", capsys.readouterr().out)
+
+
+def test_the_command_says_why_a_certificate_is_not_good(
+    tmp_path: Path, tls_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    assert cli.main(["--config", str(config_with_certificate(tmp_path, tls_port)), "certificate"]) == cli.SICK
+    assert re.match("localhost: .*self-signed certificate", capsys.readouterr().out)
+
+
+def test_the_command_says_that_there_is_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_config(tmp_path, [component("redis", "redis", "x")])
+    assert cli.main(["--config", str(path), "certificate"]) == cli.OK
+    assert "no certificate is looked at" in capsys.readouterr().out
 
 
 def test_a_certificate_that_ends_soon_is_told(

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import jinja2
 import pytest
+from ansible.plugins.filter.core import from_yaml, to_bool
 
 from tests.app.conftest import free_port
 
@@ -21,67 +26,111 @@ _AWAY = {"type": "/problems/service-unavailable", "title": "The service is not a
 
 @dataclass
 class Proxy:
-    """A running Caddy, its client and the directory that the monitor would write."""
+    """A running Caddy, its client, the directory that the monitor would write, and what Caddy logs."""
 
     client: httpx.Client
     status: Path
-    api: int  # port on which a replica may listen
+    log: Path
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """Caddy with the role's own configuration; only its ports and directories are other ones."""
-    program = shutil.which("caddy")
-    assert program, "make setup installs caddy into .venv/bin"
-    directory = tmp_path_factory.mktemp("proxy")
-    status, pages = directory / "status", directory / "pages"
-    status.mkdir()
-    shutil.copytree(_STACK / "files" / "pages", pages)
-    ports = {name: free_port() for name in ("http", "https", "health", "api", "nobody")}
+def _configuration(directory: Path, replicas: list[str], ports: dict[str, int]) -> Path:
+    """The role's own configuration; only its ports and directories are other ones."""
     environment = jinja2.Environment(autoescape=False, trim_blocks=True)  # noqa: S701  # no HTML
+    environment.filters["bool"] = to_bool
     text = environment.from_string((_STACK / "templates" / "Caddyfile.j2").read_text()).render(
-        ansible_managed="a test",
-        stack_proxy_email="",
-        stack_proxy_domain="",
-        stack_request_timeout=2,
-        _stack_replica_suffixes=["", "_2"],
+        from_yaml((_STACK / "defaults" / "main.yml").read_text())
+        | {"ansible_managed": "a test", "stack_request_timeout": 2, "_stack_replica_suffixes": replicas}
     )
+    patience = "lb_try_duration 5s" if len(replicas) > 1 else "lb_try_duration 10s"
     for before, after in {
         "http_port 8080": f"http_port {ports['http']}",
-        "https_port 8443": f"https_port {ports['https']}",
+        "https_port 443": f"https_port {ports['https']}",
         "http://:8099": f"http://127.0.0.1:{ports['health']}",
-        "api:8000": f"127.0.0.1:{ports['api']}",
-        "api_2:8000": f"127.0.0.1:{ports['nobody']}",
-        "lb_try_duration 5s": "lb_try_duration 300ms",
-        "/srv/status": str(status),
-        "/etc/caddy/pages": str(pages),
+        **{f"api{suffix}:8000": f"127.0.0.1:{ports['api' + suffix]}" for suffix in replicas},
+        patience: "lb_try_duration 300ms",
+        "/srv/status": str(directory / "status"),
+        "/etc/caddy/pages": str(directory / "pages"),
         "grace_period 10s": "grace_period 0s",
     }.items():
         assert before in text, before
         text = text.replace(before, after)
-    config = directory / "Caddyfile"
-    config.write_text(text)
-    log = (directory / "log").open("w")
-    process = subprocess.Popen(
-        [program, "run", "--config", config, "--adapter", "caddyfile"],
-        env={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
-        stdout=log,
-        stderr=log,
-    )
+    path = directory / "Caddyfile"
+    path.write_text(text)
+    return path
+
+
+@contextmanager
+def _caddy(directory: Path, replicas: list[str], api: int) -> Iterator[Proxy]:
+    """Caddy in front of replicas, the first of which may listen on the port `api`."""
+    program = shutil.which("caddy")
+    assert program, "make setup installs caddy into .venv/bin"
+    (directory / "status").mkdir()
+    shutil.copytree(_STACK / "files" / "pages", directory / "pages")
+    ports = {name: free_port() for name in ("http", "https", "health", "api_2")} | {"api": api}
+    config = _configuration(directory, replicas, ports)
+    log = directory / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [program, "run", "--config", config, "--adapter", "caddyfile"],
+            env={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
+            stdout=file,
+            stderr=file,
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{ports['http']}", trust_env=False) as client:
+                for _ in range(200):
+                    try:
+                        if client.get("/").status_code in (200, 503):  # by then it knows which replicas are well
+                            break
+                    except httpx.TransportError:
+                        assert process.poll() is None, log.read_text()
+                        time.sleep(0.05)
+                yield Proxy(client, directory / "status", log)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose two replicas are away."""
+    with _caddy(tmp_path_factory.mktemp("proxy"), ["", "_2"], free_port()) as proxy:
+        yield proxy
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers with the headers that reached it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()} | {"filler": "x" * 2000})
+        self.send_response(200)
+        self.send_header("Server", "secret")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy with a single replica, which shows what it was asked."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports['http']}", trust_env=False) as client:
-            for _ in range(200):
-                try:
-                    if client.get("/").status_code == 503:  # by then it knows that no replica is well
-                        break
-                except httpx.TransportError:
-                    assert process.poll() is None, (directory / "log").read_text()
-                    time.sleep(0.05)
-            yield Proxy(client, status, ports["api"])
+        with _caddy(tmp_path_factory.mktemp("serving"), [""], server.server_port) as proxy:
+            yield proxy
     finally:
-        process.terminate()
-        process.wait(10)
-        log.close()
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture
@@ -211,3 +260,57 @@ def test_form_of_a_person_gets_a_problem(proxy: Proxy) -> None:
 def test_private_paths_stay_private_to_a_person(proxy: Proxy) -> None:
     answer = proxy.client.get("/metrics", headers=_BROWSER)
     assert answer.json() == {"type": "about:blank", "title": "Not Found", "status": 404}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/internal", "/internal/canary", "/health/ready"])
+def test_private_paths_do_not_reach_a_replica(serving: Proxy, path: str) -> None:
+    answer = serving.client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_nobody_chooses_the_address_they_come_from(serving: Proxy) -> None:
+    claims = {
+        "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Host": "elsewhere.test",
+        "X-Forwarded-Proto": "https",
+    }
+    seen = serving.client.get("/api/v1/services", headers=claims).json()
+    assert seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["x-forwarded-proto"] == "http"
+    assert seen["x-forwarded-host"] == serving.client.base_url.netloc.decode()
+
+
+def test_answers_are_compressed_and_do_not_name_the_server(serving: Proxy) -> None:
+    answer = serving.client.get("/api/v1/services", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "server" not in answer.headers
+    assert "via" not in answer.headers
+
+
+def test_a_body_that_is_too_large_is_refused(serving: Proxy) -> None:
+    assert serving.client.post("/api/v1/quotes", content=b"x" * (1 << 20)).status_code == 200
+    answer = serving.client.post("/api/v1/quotes", content=b"x" * ((1 << 20) + 1))
+    assert answer.status_code == 413
+    assert answer.json() == {"type": "about:blank", "title": "Request Entity Too Large", "status": 413}
+
+
+def test_a_client_that_does_not_finish_its_headers_is_sent_away(serving: Proxy) -> None:
+    with socket.create_connection((serving.client.base_url.host, serving.client.base_url.port or 80), 20) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n")
+        while slow.recv(4096):  # times out where nobody hangs up
+            pass
+
+
+def test_access_log_is_json_without_secrets(serving: Proxy) -> None:
+    headers = {"Authorization": "Bearer secret-token", "Cookie": "secret-cookie"}
+    assert serving.client.get("/confirm?token=secret-link", headers=headers).status_code == 200
+    for _ in range(100):
+        entries = [json.loads(line) for line in serving.log.read_text().splitlines()]
+        found = [entry for entry in entries if entry.get("request", {}).get("uri") == "/confirm"]
+        if found:
+            break
+        time.sleep(0.05)
+    assert (found[0]["status"], found[0]["request"]["method"]) == (200, "GET")
+    assert found[0]["request"]["client_ip"] == "127.0.0.1"
+    assert "secret" not in serving.log.read_text()

@@ -84,6 +84,25 @@ def test_a_pause_can_be_ended(tmp_path: Path) -> None:
     assert maintenance.current() is None
 
 
+def test_a_pause_that_ends_later_can_be_left_as_it_is(tmp_path: Path) -> None:
+    maintenance = Maintenance(tmp_path)
+    long = maintenance.begin(7200, "mine")
+    assert maintenance.begin(60, "release", at_least=True) == long
+    assert maintenance.current() == long
+    assert maintenance.begin(9000, "release", at_least=True).reason == "release"
+    assert maintenance.begin(60, "mine").reason == "mine"
+
+
+def test_a_pause_can_be_ended_by_its_reason(tmp_path: Path) -> None:
+    maintenance = Maintenance(tmp_path)
+    assert not maintenance.end("release")
+    maintenance.begin(60, "mine")
+    assert not maintenance.end("release")
+    assert maintenance.current() is not None
+    assert maintenance.end("mine")
+    assert maintenance.current() is None
+
+
 @pytest.mark.parametrize("seconds", [0, -1, MAX_PAUSE + 1])
 def test_no_pause_without_an_end_in_sight(tmp_path: Path, seconds: float) -> None:
     with pytest.raises(ValueError, match="at most 24 h"):

@@ -36,7 +36,7 @@ def test_the_user_is_in_the_sqlite_file(host: Host, world: httpx.Client) -> None
     assert host.check_output(f'docker exec {API} /srv/venv/bin/python -c "{script}" {user["email"]}') == "1"
 
 
-@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/docs", "/openapi.json"])
 def test_public_pages(world: httpx.Client, path: str) -> None:
     assert world.get(path).status_code == 200
 
@@ -50,6 +50,9 @@ def test_public_pages(world: httpx.Client, path: str) -> None:
         "/INTERNAL/canary",
         "/x/../internal/canary",
         "/metrics",
+        "/health/ready",
+        "//health/ready",
+        "/health/ready/",
     ],
 )
 def test_what_is_private_does_not_exist_for_the_world(host: Host, path: str) -> None:

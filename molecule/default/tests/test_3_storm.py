@@ -26,7 +26,7 @@ def redis_state(request: pytest.FixtureRequest, host: Host) -> Iterator[str]:
 
 @pytest.mark.parametrize("number", [60, 200])
 def test_everybody_gets_an_answer(redis_state: str, number: int) -> None:
-    answers, slowest, slowest_ready = asyncio.run(storm(f"http://{address()}", number, new_user))
+    answers, slowest, slowest_ready = asyncio.run(storm(f"http://{address()}", number, new_user, "/health"))
     print(f"\nRedis {redis_state}, {number} at once: {dict(answers)}")
     print(f"slowest registration {slowest:.1f} s, slowest readiness {slowest_ready:.2f} s")
     assert set(answers) <= {201, 503}

@@ -7,13 +7,6 @@ from converged import API, CONTAINERS, DIRECTORY, PROXY, inspect, playbook
 from testinfra.host import Host
 
 
-def test_a_second_run_changes_nothing_and_is_quick() -> None:
-    run = playbook()
-    assert run.returncode == 0, run.stdout
-    assert re.search(r"changed=0 .*failed=0", run.stdout), run.stdout
-    print(run.stdout[run.stdout.index("TASKS RECAP") :])
-
-
 def test_check_mode_reports_nothing() -> None:
     run = playbook("--check", "--diff")
     assert run.returncode == 0, run.stdout

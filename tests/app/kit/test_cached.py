@@ -25,11 +25,13 @@ class Source:
         self.text = text
         self.delay = delay
         self.computed = 0
+        self.asked = asyncio.Event()
         self.fails = False
 
     async def __call__(self) -> bytes:
         """Compute: read first, then take a while."""
         self.computed += 1
+        self.asked.set()
         text = self.text
         await asyncio.sleep(self.delay)
         if self.fails:
@@ -158,7 +160,7 @@ def test_a_computation_from_before_a_change_never_wins(redis: Redis) -> None:
         source = Source("old", delay=0.3)
         async with replica(redis.url, source) as slow, replica(redis.url, source) as other:
             before = asyncio.create_task(slow.get())
-            await asyncio.sleep(0.1)
+            await source.asked.wait()
             source.text, source.delay = "new", 0.0
             await slow.invalidate()
             assert await content(slow) == "new"

@@ -10,8 +10,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pysqlite3 import dbapi2
-from sqlalchemy import inspect, make_url
+from sqlalchemy import Connection, inspect, make_url
 from sqlmodel import SQLModel
 
 import app.tables  # noqa: F401  # registers all tables
@@ -196,6 +197,73 @@ def test_every_revision_can_be_taken_back_to_nothing(tmp_path: Path) -> None:
         command.downgrade(config, "base")
         connection.commit()
         assert inspect(connection).get_table_names() == ["alembic_version"]
+
+
+# A revision that takes something away, and the release since which no code has used it. See "expand, then contract" in
+# docs/releases.md.
+CONTRACTS: dict[str, str] = {}
+
+Shape = dict[str, dict[str, bool]]
+"""For each table and column, whether a row may leave it out."""
+
+
+def shape(connection: Connection) -> Shape:
+    looked = inspect(connection)
+    return {
+        table: {
+            str(column["name"]): bool(column["nullable"]) or column["default"] is not None
+            for column in looked.get_columns(table)
+        }
+        for table in looked.get_table_names()
+    }
+
+
+def what_the_image_before_would_miss(before: Shape, after: Shape) -> list[str]:
+    missing = [f"the table {table} is gone" for table in before.keys() - after.keys()]
+    for table in before.keys() & after.keys():
+        old, new = before[table], after[table]
+        missing += [f"the column {table}.{column} is gone" for column in old.keys() - new.keys()]
+        missing += [
+            f"the column {table}.{column} must be given now"
+            for column, optional in new.items()
+            if not optional and old.get(column, True)
+        ]
+    return sorted(missing)
+
+
+def test_the_image_before_works_on_the_schema_of_each_revision(tmp_path: Path) -> None:
+    script = ScriptDirectory(str(DIRECTORY))
+    revisions = [each.revision for each in script.walk_revisions()][::-1]
+    url = make_url(f"sqlite:///{tmp_path}/m.db")
+    before: Shape = {}
+    for each in revisions:
+        migrate(url, to=each)
+        with sqlite.exclusive(url) as connection:
+            after = shape(connection)
+        missing = what_the_image_before_would_miss(before, after)
+        assert not missing or each in CONTRACTS, (each, missing)
+        before = after
+    assert CONTRACTS.keys() <= set(revisions)
+
+
+def test_what_the_image_before_would_miss_is_seen(tmp_path: Path) -> None:
+    with sqlite.exclusive(make_url(f"sqlite:///{tmp_path}/m.db")) as connection:
+        connection.exec_driver_sql("CREATE TABLE kept (id INTEGER PRIMARY KEY, old TEXT, loose TEXT)")
+        connection.exec_driver_sql("CREATE TABLE dropped (id INTEGER PRIMARY KEY)")
+        before = shape(connection)
+        connection.exec_driver_sql("DROP TABLE dropped")
+        connection.exec_driver_sql("DROP TABLE kept")
+        connection.exec_driver_sql(
+            "CREATE TABLE kept (id INTEGER PRIMARY KEY, loose TEXT NOT NULL, new TEXT NOT NULL, free TEXT,"
+            " given TEXT NOT NULL DEFAULT '')"
+        )
+        connection.exec_driver_sql("CREATE TABLE added (id INTEGER PRIMARY KEY, must TEXT NOT NULL)")
+        assert what_the_image_before_would_miss(before, shape(connection)) == [
+            "the column kept.loose must be given now",
+            "the column kept.new must be given now",
+            "the column kept.old is gone",
+            "the table dropped is gone",
+        ]
 
 
 def test_several_at_once(environment: dict[str, str], tmp_path: Path) -> None:

@@ -68,20 +68,24 @@ def _parser() -> argparse.ArgumentParser:
     pause = commands.add_parser("pause", help="cure nothing for some time, during maintenance")
     pause.add_argument("seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h")
     pause.add_argument("--reason", metavar="TEXT", default="not given", help="shown in the log and by status")
+    pause.add_argument("--at-least", action="store_true", help="leave a pause as it is that ends later")
     pause.set_defaults(command=_pause)
     resume = commands.add_parser("resume", help="end a pause before its time")
+    resume.add_argument("--reason", metavar="TEXT", help="end only the pause that began for this reason")
     resume.set_defaults(command=_resume)
     test = commands.add_parser("test-alert", help="send a test message through every channel, now")
     test.set_defaults(command=_test_alert)
+    certificate = commands.add_parser("certificate", help="until when this host's certificate is good")
+    certificate.set_defaults(command=_certificate)
     # What the service runs in processes of their own; not for people.
     deliver = commands.add_parser("deliver")
     deliver.add_argument("--heartbeat", action="store_true")
     deliver.set_defaults(command=_deliver)
     commands.add_parser("clean-up").set_defaults(command=_clean_up)
-    certificate = commands.add_parser("certificate")
-    certificate.add_argument("name")
-    certificate.add_argument("port", type=int)
-    certificate.set_defaults(command=_certificate)
+    read = commands.add_parser("read-certificate")
+    read.add_argument("name")
+    read.add_argument("port", type=int)
+    read.set_defaults(command=_read_certificate)
     return parser
 
 
@@ -209,7 +213,21 @@ def _clean_up(config: Config, _options: argparse.Namespace) -> int:
     return OK
 
 
-def _certificate(_config: Config, options: argparse.Namespace) -> int:
+def _certificate(config: Config, _options: argparse.Namespace) -> int:
+    name = config.host.certificate_name
+    if not name:
+        _say("no certificate is looked at: the service has no domain, or monitor_certificate_name is empty")
+        return OK
+    try:
+        end = certificate_end(name, config.host.certificate_port)
+    except OSError as error:
+        _say(f"{name}: {error}")
+        return SICK
+    _say(f"{name}: good until {_local(end)}")
+    return OK
+
+
+def _read_certificate(_config: Config, options: argparse.Namespace) -> int:
     try:
         _say(f"{certificate_end(options.name, options.port):.0f}")
     except OSError as error:
@@ -218,14 +236,14 @@ def _certificate(_config: Config, options: argparse.Namespace) -> int:
 
 
 def _pause(config: Config, options: argparse.Namespace) -> int:
-    pause = Maintenance(config.state_dir).begin(options.seconds, options.reason)
+    pause = Maintenance(config.state_dir).begin(options.seconds, options.reason, at_least=options.at_least)
     _say(f"Paused until {_local(pause.until)}. End it earlier with: cleaning-service-monitor resume")
     return OK
 
 
-def _resume(config: Config, _options: argparse.Namespace) -> int:
-    ended = Maintenance(config.state_dir).end()
-    _say("Resumed." if ended else "There was no pause.")
+def _resume(config: Config, options: argparse.Namespace) -> int:
+    ended = Maintenance(config.state_dir).end(options.reason)
+    _say("Resumed." if ended else "There was no such pause." if options.reason else "There was no pause.")
     return OK
 
 

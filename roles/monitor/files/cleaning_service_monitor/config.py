@@ -14,7 +14,8 @@ from cleaning_service_monitor.ladder import DOCKER, HOUR, Policy
 from cleaning_service_monitor.transport import Target, TcpTarget
 
 PATH_VARIABLE = "CLEANING_SERVICE_MONITOR_CONFIG"
-DEFAULT_PATH = "/opt/fastapi-backend/monitor.json"
+DEFAULT_PATH = str(Path(__file__).resolve().parents[2] / "monitor.json")
+"""The program lies in its directory scripts/."""
 KINDS = ("redis", "api", "proxy")
 
 # Key: (default, lowest, highest), in seconds. The time-outs' upper bounds keep the longest full check well

@@ -1,8 +1,9 @@
-"""The host itself: disk, memory, clock, certificate, backup, and once a day the database's integrity.
+"""The host itself: disk, memory, clock, certificate, backup, the last release, and once a day the database's integrity.
 
 Only a full disk is SICK, because only a full disk has a cure. Everything else is DEGRADED: for a person.
 """
 
+import json
 import os
 import sys
 import time
@@ -26,6 +27,9 @@ class Clocks:
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
+
+
+_RELEASE_LONGEST = 1800.0  # seconds
 
 
 class _Errand:
@@ -88,7 +92,7 @@ class HostChecker:
         self._jumped: tuple[float, float] | None = None  # when, on the steady clock, and by how much
         own = [sys.executable, "-m", "cleaning_service_monitor"]
         name, port = self._settings.certificate_name, str(self._settings.certificate_port)
-        self._certificate = _Errand([*own, "certificate", name, port], 30)
+        self._certificate = _Errand([*own, "read-certificate", name, port], 30)
         self._synchronised = _Errand(["timedatectl", "show", "--property=NTPSynchronized", "--value"], 10)
         one_off = ["run", "--rm", "--no-deps", "-T", "--env", "LOG_FILE=", "api", "check-database"]
         self._integrity = _Errand([*config.compose, *one_off], HOUR)
@@ -105,6 +109,7 @@ class HostChecker:
             "certificate": bool(self._settings.certificate_name),
             "backup": self._settings.backup_stamp is not None,
             "database": self._settings.integrity_hour is not None,
+            "release": True,
         }
         return tuple(name for name, here in wanted.items() if here)
 
@@ -117,6 +122,7 @@ class HostChecker:
             "certificate": self._certificate_end,
             "backup": self._backup,
             "database": self._database,
+            "release": self._release,
         }
         return [looks[name]() for name in self.names]
 
@@ -201,6 +207,22 @@ class HostChecker:
             reason = self._integrity.failure.split(": ", 1)[-1]
             return Verdict("database", Health.DEGRADED, f"the check of the database failed: {reason}")
         return Verdict("database", Health.OK)
+
+    def _release(self) -> Verdict:
+        """Whether the last release took over, and ended; one that did not leaves a file until another one does."""
+        releases = self._config.directory / "releases"
+        try:
+            failed = json.loads((releases / "failed.json").read_text(encoding="utf-8"))
+            return Verdict("release", Health.DEGRADED, f"the release {failed['id']} failed: {failed['reason']}")
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        try:
+            since = (releases / "under-way.json").stat().st_mtime
+        except OSError:
+            return Verdict("release", Health.OK)
+        if self._clocks.wall() - since > _RELEASE_LONGEST:
+            return Verdict("release", Health.DEGRADED, "a release was interrupted: run deploy.yml again, which ends it")
+        return Verdict("release", Health.OK)
 
     def _run_every(self, errand: _Errand, name: str, seconds: float, after_failure: float | None = None) -> None:
         now = self._clocks.steady()

@@ -115,8 +115,13 @@ class Maintenance:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "maintenance.json"
 
-    def begin(self, seconds: float, reason: str) -> Pause:
-        """Pause for some time from now, instead of any pause in force.
+    def begin(self, seconds: float, reason: str, *, at_least: bool = False) -> Pause:
+        """Pause for some time from now, instead of any pause in force; return the pause in force afterwards.
+
+        Args:
+            seconds: how long.
+            reason: shown to people.
+            at_least: leave a pause in force that ends later as it is.
 
         Raises:
             OSError: the file cannot be written.
@@ -125,18 +130,23 @@ class Maintenance:
         if not 0 < seconds <= MAX_PAUSE:
             raise ValueError(f"a pause lasts at most {MAX_PAUSE / 3600:.0f} h and more than nothing")
         pause = Pause(time.time() + seconds, reason)
+        in_force = self.current()
+        if at_least and in_force and in_force.until >= pause.until:
+            return in_force
         write_atomically(self._path, {"until": pause.until, "reason": pause.reason})
         return pause
 
-    def end(self) -> bool:
-        """End the pause; False when there was none.
+    def end(self, reason: str | None = None) -> bool:
+        """End the pause, or only one of this reason; False when there was none.
 
         Raises:
             OSError: the file cannot be removed.
         """
-        in_force = self.current() is not None
+        in_force = self.current()
+        if reason is not None and (in_force is None or in_force.reason != reason):
+            return False
         self._path.unlink(missing_ok=True)
-        return in_force
+        return in_force is not None
 
     def current(self) -> Pause | None:
         """Return the pause in force; a damaged file, or one that would hold for too long, is none."""

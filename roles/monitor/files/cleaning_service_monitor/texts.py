@@ -194,6 +194,7 @@ ENGLISH = Texts(
         "certificate": "Certificate",
         "backup": "Backup",
         "database": "Database",
+        "release": "Last release",
     },
     health={
         "ok": "Works",
@@ -325,6 +326,7 @@ RUSSIAN = Texts(
         "certificate": "Сертификат",
         "backup": "Резервная копия",
         "database": "База данных",
+        "release": "Последний выпуск",
     },
     health={
         "ok": "Работает",

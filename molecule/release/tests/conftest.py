@@ -1,0 +1,92 @@
+"""The converged host with a crowd at work, and checkouts that differ from this one."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import testinfra
+from checkout import Checkout
+from converged import DIRECTORY, HOST, address, wait_until
+from crowd import AtWork, Crowd, told
+from ledger import balance
+from testinfra.host import Host
+from webhook import Receiver
+
+
+@pytest.fixture(scope="session")
+def host() -> Host:
+    """The test host, through `docker exec`."""
+    return testinfra.get_host(f"docker://{HOST}")
+
+
+@pytest.fixture(scope="session")
+def receiver(host: Host) -> Iterator[Receiver]:
+    """Listens where the host's inventory says that alerts are to go."""
+    told_to = json.loads(host.check_output(f"cat {DIRECTORY}/monitor.json"))
+    url = httpx.URL(told_to["alerts"]["webhooks"][0]["url"])
+    receiver = Receiver(url.host, url.port or 80)
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Callable[[str], Checkout]:
+    """Makes copies of this checkout."""
+    return lambda name: Checkout.copy(tmp_path / name)
+
+
+@pytest.fixture(scope="session")
+def seeded(host: Host) -> None:
+    """The host has its small company."""
+    writer = Crowd(f"http://{address()}")
+    if not writer.knows_client():
+        host.check_output(
+            f"docker compose -f {DIRECTORY}/docker-compose.stable.yml"
+            " run --rm --no-deps --no-TTY --env LOG_FILE= api seed"
+        )
+
+
+def all_well(host: Host) -> bool:
+    """Tell whether each container of the service is healthy, however many there are."""
+    of_service = "--filter label=com.docker.compose.project=cleaning-service"
+    found = host.check_output(f"docker ps --all {of_service} --format '{{{{.Status}}}}'").splitlines()
+    return bool(found) and all("(healthy)" in status for status in found)
+
+
+@pytest.fixture
+def crowd(host: Host, seeded: None) -> AtWork:  # noqa: ARG001
+    """Lets the crowd work while a test does something; afterwards no request may have failed."""
+
+    @contextmanager
+    def at_work(what: str) -> Iterator[Crowd]:
+        wait_until(lambda: all_well(host), 120, "every container healthy before the test")
+        crowd = Crowd(f"http://{address()}")
+        crowd.start()
+        began = time.monotonic()
+        wait_until(lambda: len(crowd.requests) > 200, 30, "the crowd at work")
+        try:
+            yield crowd
+        finally:
+            time.sleep(2)
+            crowd.close()
+        seconds = time.monotonic() - began
+        print(f"\n{what}: {told(crowd.requests)}, {len(crowd.requests) / seconds:.0f} a second")
+        found = balance(host, crowd)
+        print(f"{found.acknowledged} writes acknowledged, {len(found.lost)} lost, {len(found.doubled)} doubled")
+        assert found.holds, found
+        assert not any(each.failed for each in crowd.requests), told(crowd.requests)
+
+    return at_work
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the order of their files, and within a file as they are written there; those marked `long` if LONG is set."""
+    items.sort(key=lambda item: Path(item.location[0]).name)
+    if not os.environ.get("LONG"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]

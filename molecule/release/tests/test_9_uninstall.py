@@ -1,0 +1,39 @@
+"""The service is taken off the host; data stays until it is named."""
+
+from collections.abc import Callable
+
+import pytest
+from checkout import Checkout
+from converged import DIRECTORY
+from testinfra.host import Host
+
+
+def test_only_data_and_settings_stay(host: Host, checkout: Callable[[str], Checkout]) -> None:
+    code, said = checkout("any").play("playbooks/uninstall.yml")
+    assert code == 0, said
+    assert host.check_output("docker ps --all --quiet") == ""
+    assert host.check_output("docker image ls --quiet --filter reference=cleaning-service/*") == ""
+    assert set(host.check_output(f"ls --almost-all {DIRECTORY}").split()) == {".env", "data"}
+    assert host.file(f"{DIRECTORY}/data/cleaning_service_stable.db").size > 0
+    assert host.run("systemctl cat cleaning-service-monitor.service").rc != 0
+    code, said = checkout("again").play("playbooks/uninstall.yml")
+    assert code == 0, said
+
+
+@pytest.mark.long
+def test_a_new_installation_finds_the_data(host: Host, checkout: Callable[[str], Checkout]) -> None:
+    code, said = checkout("anew").play("site.yml")
+    assert code == 0, said
+    assert (
+        "unchanged"
+        in host.run(
+            f"docker compose -f {DIRECTORY}/docker-compose.stable.yml"
+            " run --rm --no-deps --no-TTY --env LOG_FILE= api seed"
+        ).stdout
+    )
+
+
+def test_data_goes_when_it_is_named(host: Host, checkout: Callable[[str], Checkout]) -> None:
+    code, said = checkout("any").play("playbooks/uninstall.yml", "--extra-vars", "uninstall_data=true")
+    assert code == 0, said
+    assert not host.file(DIRECTORY).exists

@@ -1,0 +1,253 @@
+"""What of Docker and Compose a release needs, through their command line; every command has a time-out."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cleaning_service_release.errors import ReleaseError
+
+QUICK = 30.0  # seconds for what only looks
+UP = 120.0  # seconds to replace a container: it may take 25 to stop
+ONE_OFF = 300.0  # seconds for a snapshot or a migration
+ONCE = "cleaning_service_once"
+CANDIDATE = "cleaning_service_candidate"
+_PROJECT = "cleaning-service"
+_WOULD_DO = re.compile(r"^\s*DRY-RUN MODE -\s+Container (\S+)\s+(\w+)", re.MULTILINE)
+_REPLACED = re.compile(r"[0-9a-f]{12}_")
+_ORDER = {"redis": 0, "api": 1, "proxy": 2}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service as the compose file wants it.
+
+    Attributes:
+        kind: api, redis or proxy.
+        port: on this host, where it is published.
+    """
+
+    name: str
+    kind: str
+    container: str
+    image: str
+    port: int | None
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container as it is.
+
+    Attributes:
+        state: Docker's word for it.
+        health: healthy, unhealthy, starting, or nothing.
+        restarts: how often Docker has started it again.
+    """
+
+    name: str
+    id: str
+    state: str
+    health: str
+    exit_code: int
+    restarts: int
+    addresses: Sequence[str]
+
+
+class Compose:
+    """The project of one compose file.
+
+    Args:
+        compose_file: the file in place.
+    """
+
+    def __init__(self, compose_file: Path) -> None:
+        self._command = ["docker", "compose", "--ansi", "never", "--file", str(compose_file)]
+
+    def services(self) -> list[Service]:
+        """Return all services, in the order in which they are replaced.
+
+        Raises:
+            ReleaseError: the compose file or the settings cannot be used.
+        """
+        config = json.loads(self._run("config", "--format", "json", timeout=QUICK))
+        found = [_service(name, wanted) for name, wanted in config["services"].items()]
+        return sorted(found, key=lambda service: (_ORDER.get(service.kind, 1), service.name))
+
+    def containers(self) -> dict[str, Container]:
+        """Return the project's containers by name, but for those of single commands."""
+        of_project = f"label=com.docker.compose.project={_PROJECT}"
+        ids = run(
+            [
+                "docker",
+                "ps",
+                "--all",
+                "--quiet",
+                "--filter",
+                of_project,
+                "--filter",
+                "label=com.docker.compose.oneoff=False",
+            ],
+            timeout=QUICK,
+        ).split()
+        found = json.loads(run(["docker", "inspect", *ids], timeout=QUICK)) if ids else []
+        return {container.name: container for container in map(_container, found)}
+
+    def due(self) -> set[str]:
+        """Return the containers that are missing, stopped, or made from something else than the file wants now.
+
+        Compose is asked what it would do: the digest that `config --hash` prints is another one than that of containers
+        with an `env_file`.
+        """
+        said = self._run("--dry-run", "up", "--detach", "--no-deps", "--pull", "never", timeout=UP, both=True)
+        names = self.containers()
+        found = {(match[1], match[2]) for match in _WOULD_DO.finditer(said)}
+        # A container that is replaced has a name for the moment too, which is the id of the one before with its name.
+        return {
+            name.partition("_")[2] if _REPLACED.match(name) and name not in names else name
+            for name, state in found
+            if state != "Running"
+        }
+
+    def up(self, service: str) -> None:
+        """Create, replace or start the container of one service."""
+        self._run("up", "--detach", "--no-deps", "--pull", "never", service, timeout=UP)
+
+    def remove_strangers(self) -> None:
+        """Remove containers of services that the file does not name any more."""
+        self._run("up", "--detach", "--no-recreate", "--remove-orphans", "--pull", "never", timeout=UP)
+
+    def once(self, service: str, *arguments: str) -> str:
+        """Run one command of a service's image to its end, in a container of its own; return what it said.
+
+        The container has a name, and ends with the command that started it, also when that takes too long or is killed.
+        """
+        remove(ONCE)
+        try:
+            return self._run(
+                *("run", "--rm", "--no-deps", "--no-TTY", "--name", ONCE, "--env", "LOG_FILE="),
+                *(service, *arguments),
+                timeout=ONE_OFF,
+            )
+        finally:
+            remove(ONCE)
+
+    def candidate(self, service: str, name: str) -> None:
+        """Start a further container of a service, which gets no requests."""
+        remove(name)
+        self._run("run", "--detach", "--no-deps", "--name", name, "--env", "LOG_FILE=", service, timeout=UP)
+
+    def _run(self, *arguments: str, timeout: float, both: bool = False) -> str:
+        return run([*self._command, *arguments], timeout=timeout, both=both)
+
+
+def container(name: str) -> Container | None:
+    """Return one container, or nothing where there is none."""
+    said = run(["docker", "inspect", "--type", "container", name], timeout=QUICK, check=False)
+    found = json.loads(said or "[]")
+    return _container(found[0]) if found else None
+
+
+def remove(name: str) -> None:
+    """Remove a container, running or not."""
+    run(["docker", "rm", "--force", name], timeout=UP, check=False)
+
+
+def image_id(reference: str) -> str | None:
+    """Return an image's id, or nothing where this host has none of that name."""
+    said = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference], timeout=QUICK, check=False)
+    return said.strip() or None
+
+
+def images(prefix: str) -> list[str]:
+    """Return the names of all images that begin so."""
+    said = run(
+        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"--filter=reference={prefix}*"],
+        timeout=QUICK,
+    )
+    return said.split()
+
+
+def remove_image(reference: str) -> None:
+    """Remove an image, unless a container uses it."""
+    run(["docker", "image", "rm", reference], timeout=UP, check=False)
+
+
+def last_lines(name: str, number: int = 20) -> list[str]:
+    """Return what a container said last."""
+    command = ["docker", "logs", "--tail", str(number), name]
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=QUICK,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def run(command: Sequence[str], *, timeout: float, check: bool = True, both: bool = False) -> str:
+    """Run a command to its end and return its standard output.
+
+    Args:
+        command: program and arguments.
+        timeout: seconds.
+        check: whether a failure is an error; else nothing is returned then.
+        both: return what it writes to standard error too.
+
+    Raises:
+        ReleaseError: it failed or took too long; the evidence is what it said last.
+    """
+    shown = " ".join(command)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReleaseError(f"`{shown}` took longer than {timeout:g} s") from error
+    except OSError as error:
+        raise ReleaseError(f"`{shown}` cannot be run: {error.strerror}") from error
+    if done.returncode == 0:
+        return done.stdout + done.stderr if both else done.stdout
+    if not check:
+        return ""
+    raise ReleaseError(f"`{shown}` ended with {done.returncode}", (done.stdout + done.stderr).splitlines()[-20:])
+
+
+def _service(name: str, wanted: Mapping[str, Any]) -> Service:
+    ports = [int(port["published"]) for port in wanted.get("ports") or [] if port.get("published")]
+    kind = "api" if name == "api" or name.startswith("api_") else name
+    return Service(
+        name=name,
+        kind=kind,
+        container=str(wanted["container_name"]),
+        image=str(wanted["image"]),
+        port=ports[0] if ports else None,
+    )
+
+
+def _container(found: Mapping[str, Any]) -> Container:
+    state = found["State"]
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        name=str(found["Name"]).lstrip("/"),
+        id=str(found["Id"]),
+        state=str(state["Status"]),
+        health=str((state.get("Health") or {}).get("Status", "")),
+        exit_code=int(state["ExitCode"]),
+        restarts=int(found.get("RestartCount", 0)),
+        addresses=[str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")],
+    )

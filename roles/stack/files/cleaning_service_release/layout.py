@@ -1,0 +1,158 @@
+"""Where everything lies on the server, and moving sets of files into their places.
+
+A set is what one release consists of besides its images: `wanted` (the playbook writes it), one directory for each
+kept release, and the files in place, which the containers use.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# A set's name of each file or directory: its place below the service's directory.
+PLACES: Mapping[str, str] = {
+    "docker-compose.stable.yml": "docker-compose.stable.yml",
+    "env": ".env",
+    "redis.conf": "redis/config/redis.conf",
+    "Caddyfile": "proxy/config/Caddyfile",
+    "certificate.pem": "proxy/config/certificate.pem",
+    "certificate-key.pem": "proxy/config/certificate-key.pem",
+    "pages": "proxy/config/pages",
+}
+_NEW = ".new"
+_MONITOR = "monitor.json"
+_ORIGIN = "origin"
+
+
+class Layout:
+    """The directories of one service.
+
+    Args:
+        directory: the service's, usually /opt/fastapi-backend.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.compose_file = directory / PLACES["docker-compose.stable.yml"]
+        self.env_file = directory / PLACES["env"]
+        self.database = directory / "data" / "cleaning_service_stable.db"
+        self.snapshots = directory / "data" / "snapshots"
+        self.wanted = directory / "wanted"
+        self.releases = directory / "releases"
+        self.previous = self.releases / "previous"
+        self.journal = self.releases / "releases.jsonl"
+        self.lock = self.releases / "lock"
+        self.under_way = self.releases / "under-way.json"
+        self.failed = self.releases / "failed.json"
+        self.current = self.releases / "current"
+
+    def differing(self, source: Path) -> list[str]:
+        """Return the places whose content is not that of the set."""
+        return [place for name, place in PLACES.items() if _content(source / name) != _content(self.directory / place)]
+
+    def in_place(self) -> bool:
+        """Whether there is a set in place."""
+        return self.compose_file.exists() and self.env_file.exists()
+
+    def keep(self, target: Path) -> None:
+        """Copy the set in place to a directory of its own."""
+        part = target.with_name(target.name + _NEW)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(mode=0o700)
+        for name, place in PLACES.items():
+            if (self.directory / place).exists():
+                _copy(self.directory / place, part / name)
+        _remove(target)
+        part.rename(target)
+
+    def remember_monitor(self, target: Path) -> None:
+        """Copy what the monitor watches to a kept set: its playbook writes it after the release that it belongs to."""
+        if (self.directory / _MONITOR).exists() and target.is_dir():
+            _copy(self.directory / _MONITOR, target / _MONITOR)
+
+    def put_monitor(self, source: Path) -> bool:
+        """Put what the monitor watched then in place; whether that is another one than before."""
+        if not (source / _MONITOR).exists() or _content(source / _MONITOR) == _content(self.directory / _MONITOR):
+            return False
+        new = self.directory / (_MONITOR + _NEW)
+        _copy(source / _MONITOR, new)
+        new.replace(self.directory / _MONITOR)
+        return True
+
+    def put(self, source: Path) -> None:
+        """Put a set in place, each file at once or not at all."""
+        for name, place in PLACES.items():
+            if _content(source / name) == _content(self.directory / place):
+                continue
+            target = self.directory / place
+            new = target.with_name(target.name + _NEW)
+            _remove(new)
+            if (source / name).exists():
+                _copy(source / name, new)
+            if target.is_dir() or not new.exists():
+                _remove(target)
+            if new.exists():
+                new.replace(target)
+
+
+def origin(directory: Path) -> str:
+    """Return the name of the release whose set a kept one is: its own, or that which a rollback went back to."""
+    try:
+        return (directory / _ORIGIN).read_text(encoding="utf-8").strip() or directory.name
+    except OSError:
+        return directory.name
+
+
+def write_origin(directory: Path, name: str) -> None:
+    """Remember that a kept set is a copy of an earlier release's."""
+    (directory / _ORIGIN).write_text(name, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a file holds; nothing where it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a file, all of it or nothing."""
+    new = path.with_name(path.name + _NEW)
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+    elif root.is_dir():
+        yield from (path for path in sorted(root.rglob("*")) if path.is_file())
+
+
+def _content(root: Path) -> list[tuple[str, bytes]]:
+    return [(path.relative_to(root).as_posix(), path.read_bytes()) for path in _files(root)]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a directory with owner and mode."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+    for path in (target, *(target.rglob("*") if target.is_dir() else ())):
+        found = (source / path.relative_to(target)).stat()
+        os.chown(path, found.st_uid, found.st_gid)

@@ -1,0 +1,120 @@
+"""Whether a container that was replaced does its work."""
+
+import http.client
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cleaning_service_release import compose
+from cleaning_service_release.compose import Container, Service
+from cleaning_service_release.errors import ReleaseError
+
+PATIENCE = 60.0  # seconds until a container must be ready
+CANARY_TIMEOUT = 15.0  # seconds
+CANARY_ATTEMPTS = 3
+_LOOK = 0.2  # seconds between two looks
+_PROBE_TIMEOUT = 3.0  # seconds
+_RESTARTS = 2  # after so many the container will not come up
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; status 0 where none came."""
+
+    status: int
+    body: str
+
+
+def await_ready(service: Service, name: str, url: str | None, token: str) -> float:
+    """Wait until a container does its work; returns after how many seconds.
+
+    Args:
+        service: whose container it is.
+        name: the container.
+        url: where its HTTP answers are asked for; None for Redis.
+        token: for the canary.
+
+    Raises:
+        ReleaseError: it ends, or is not ready in time, or the canary fails.
+    """
+    begun = time.monotonic()
+    reason = "it has not started"
+    while time.monotonic() - begun < PATIENCE:
+        container = compose.container(name)
+        if container is None:
+            raise ReleaseError(f"{name} is gone")
+        _alive(container)
+        reason = _trouble(service, container, url)
+        if not reason:
+            if service.kind == "api":
+                _canary(name, url or "", token)
+            return time.monotonic() - begun
+        time.sleep(_LOOK)
+    raise ReleaseError(f"{name} was not ready within {PATIENCE:g} s: {reason}", compose.last_lines(name))
+
+
+def _alive(container: Container) -> None:
+    """See that a container has not ended.
+
+    Raises:
+        ReleaseError: it has, or does so again and again.
+    """
+    ended = container.state in ("exited", "dead")
+    if ended or container.restarts >= _RESTARTS:
+        raise ReleaseError(
+            f"{container.name} does not start: it ended with exit code {container.exit_code}",
+            compose.last_lines(container.name),
+        )
+
+
+def _trouble(service: Service, container: Container, url: str | None) -> str:
+    """Say why a container is not ready; nothing when it is."""
+    if container.state != "running":
+        return f"it is {container.state}"
+    if service.kind == "api":
+        answer = ask(f"{url}/health/ready")
+        return (
+            ""
+            if answer.status == http.client.OK
+            else f"GET /health/ready was answered with {answer.status or 'nothing'}"
+        )
+    if service.kind == "proxy" and url:
+        answer = ask(f"{url}/metrics")
+        if not 0 < answer.status < _SERVER_ERROR:
+            return f"it answers with {answer.status or 'nothing'}"
+        return ""
+    return "" if container.health in ("healthy", "") else f"Docker calls it {container.health}"
+
+
+def _canary(name: str, url: str, token: str) -> None:
+    """Rehearse a registration.
+
+    Raises:
+        ReleaseError: it failed several times.
+    """
+    answer = Answer(0, "")
+    for attempt in range(CANARY_ATTEMPTS):
+        if attempt:
+            time.sleep(1)
+        answer = ask(f"{url}/internal/canary", "POST", {"Authorization": f"Bearer {token}"}, CANARY_TIMEOUT)
+        if answer.status == http.client.OK:
+            return
+    said = f"{answer.status}: {answer.body[:300]}" if answer.status else "nothing"
+    raise ReleaseError(f"{name} is ready, but a registration is answered with {said}", compose.last_lines(name))
+
+
+def ask(
+    url: str, method: str = "GET", headers: dict[str, str] | None = None, timeout: float = _PROBE_TIMEOUT
+) -> Answer:
+    """Send one request without a body."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.request(method, parts.path, headers=headers or {})
+        response = connection.getresponse()
+        return Answer(response.status, response.read(4096).decode("utf-8", "replace"))
+    except (OSError, http.client.HTTPException):
+        return Answer(0, "")
+    finally:
+        connection.close()

@@ -1,0 +1,341 @@
+"""One release, from the lock to the journal, and the way back."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from cleaning_service_release import compose, probes
+from cleaning_service_release.compose import Compose, Service
+from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
+from cleaning_service_release.journal import Entry, Journal, api_image
+from cleaning_service_release.layout import Layout, origin, read_json, write_json, write_origin
+
+LONGEST = 1200  # seconds for a release; what ran before is then brought back
+RETURN = 300  # seconds for that
+LOCK_PATIENCE = float(LONGEST + RETURN + 60)  # seconds to wait for another release
+QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
+ROOM = 200e6  # bytes that must be free besides what a snapshot needs
+PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
+_MONITOR = "/usr/local/bin/cleaning-service-monitor"
+_MONITOR_SERVICE = "cleaning-service-monitor.service"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done.
+
+    Attributes:
+        choose: says which set to put in place; asked once no other release is under way.
+        kind: release or rollback.
+        by: who wants it.
+    """
+
+    choose: Callable[[], Path]
+    kind: str
+    by: str
+
+
+class Releaser:
+    """Carries out releases of one service.
+
+    Args:
+        layout: where everything lies.
+        say: told each step, a line each.
+    """
+
+    def __init__(self, layout: Layout, say: Callable[[str], None]) -> None:
+        self._layout = layout
+        self._journal = Journal(layout)
+        self._compose = Compose(layout.compose_file)
+        self._say = say
+
+    def plan(self, source: Path) -> list[str]:
+        """Say what a release would change; nothing when all is as the set wants it.
+
+        Raises:
+            ReleaseError: the set is not complete, or Docker does not answer.
+        """
+        if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
+            raise ReleaseError(f"{source} is not complete: run the playbook site.yml")
+        reasons = [f"{place} is another one" for place in self._layout.differing(source)]
+        if self._layout.under_way.exists():
+            reasons.append("an earlier release was interrupted")
+        if self._layout.failed.exists():
+            reasons.append("the last release did not take over")
+        if not reasons:
+            reasons = self._drift()
+        return reasons
+
+    def carry_out(self, order: Order) -> str:
+        """Bring a set into service; returns the API's image that runs now, or nothing where nothing had to change.
+
+        Raises:
+            BusyError: another release does not end.
+            NotReturnedError: it failed, and what ran before could not be brought back.
+            ReleaseError: it failed, and what ran before runs.
+        """
+        self._layout.releases.mkdir(mode=0o700, exist_ok=True)
+        with self._locked(order):
+            source = order.choose()
+            reasons = self.plan(source)
+            if not reasons:
+                return ""
+            image = api_image(source)
+            for reason in reasons:
+                self._say(f"to do: {reason}")
+            with self._monitor_quiet(order), _time_limit():
+                self._release(order, source)
+            return image
+
+    def _drift(self) -> list[str]:
+        """What of the containers is not as the files in place want it."""
+        services, containers = self._compose.services(), self._compose.containers()
+        waiting = self._compose.due()
+        reasons = [f"{service.name} is not as wanted" for service in services if service.container in waiting]
+        names = {service.container for service in services}
+        return reasons + [f"{name} is not wanted any more" for name in containers if name not in names]
+
+    def _release(self, order: Order, source: Path) -> None:
+        layout, journal = self._layout, self._journal
+        begun, name = time.monotonic(), journal.new_id()
+        for leftover in (compose.ONCE, compose.CANDIDATE):
+            compose.remove(leftover)
+        interrupted = layout.under_way.exists() and layout.previous.exists()
+        if layout.in_place() and not interrupted:
+            layout.keep(layout.previous)
+            if current := journal.current():
+                layout.remember_monitor(current)
+        had_previous = layout.previous.exists()
+        before = api_image(layout.previous) if had_previous else ""
+        write_json(layout.under_way, {"id": name, "kind": order.kind, "by": order.by, "since": time.time()})
+        entry = Entry(name, order.kind, "done", order.by, api_image(source), before, [], 0.0)
+        changed: list[str] = []
+        try:
+            self._bring(source, name, changed)
+        except Exception as error:  # whatever it is, what ran before has to come back
+            signal.alarm(0)
+            cause = error if isinstance(error, ReleaseError) else ReleaseError(f"{type(error).__name__}: {error}")
+            self._say("\n  ".join([f"failed: {cause}", *cause.evidence]))
+            failure = self._undo(cause, had_previous=had_previous)
+            outcome = "failed" if isinstance(failure, NotReturnedError) else "returned"
+            # On a full disk none of these can be written; that must not hide how it ended.
+            with contextlib.suppress(OSError):
+                write_json(layout.failed, {"id": name, "reason": str(failure), "at": time.time()})
+            with contextlib.suppress(OSError):
+                journal.write(
+                    replace(entry, outcome=outcome, changed=changed, reason=str(failure), seconds=_since(begun))
+                )
+            with contextlib.suppress(OSError):
+                journal.prune_snapshots()
+            if outcome == "returned":
+                layout.under_way.unlink(missing_ok=True)
+            raise failure from error
+        signal.alarm(0)
+        self._record(replace(entry, changed=changed, seconds=_since(begun)), source)
+
+    def _record(self, entry: Entry, source: Path) -> None:
+        """Write down what runs now, and remove what is not kept any longer; it runs, whatever happens here."""
+        layout, journal = self._layout, self._journal
+        kept = layout.releases / entry.id
+        try:
+            layout.keep(kept)
+            if entry.kind == "rollback":
+                write_origin(kept, origin(source))
+            journal.make_current(kept)
+            journal.write(entry)
+            layout.failed.unlink(missing_ok=True)
+            layout.under_way.unlink(missing_ok=True)
+            for image in journal.prune():
+                self._say(f"removed the image {image}, which no kept release needs")
+        except (OSError, ReleaseError) as error:
+            self._say(f"it runs, and not all of it could be written down or cleared away: {error}")
+
+    def _bring(self, source: Path, name: str, changed: list[str]) -> None:
+        self._see_room()
+        try:
+            self._layout.put(source)
+        except OSError as error:
+            raise ReleaseError(f"{error.filename} cannot be written: {error.strerror}") from error
+        self._replace_all(name, changed)
+        if self._layout.put_monitor(source):
+            # It watches replicas and ports by its own configuration; a playbook writes it after a release.
+            compose.run(["systemctl", "try-restart", _MONITOR_SERVICE], timeout=compose.UP, check=False)
+
+    def _undo(self, error: ReleaseError, *, had_previous: bool) -> ReleaseError:
+        """Bring back what ran before; returns the error to end with."""
+        if not had_previous:
+            return NotReturnedError(f"{error}; nothing ran before", error.evidence)
+        try:
+            self._return()
+        except (ReleaseError, OSError) as second:
+            return NotReturnedError(f"{error}; and the way back failed: {second}", error.evidence)
+        return error
+
+    def _replace_all(self, name: str, changed: list[str]) -> None:
+        """Bring every container to what the files in place want; `changed` gets the services that were touched."""
+        services, containers = self._compose.services(), self._compose.containers()
+        for service in services:
+            if compose.image_id(service.image) is None:
+                raise ReleaseError(
+                    f"this host has no image {service.image}: check out the version it belongs to and run deploy.yml, "
+                    "which makes it"
+                )
+        waiting = self._compose.due()
+        due = [service for service in services if service.container in waiting]
+        due_replicas = [service for service in due if service.kind == "api"]
+        for service in due:
+            if service.kind == "proxy":
+                self._try_configuration(service)
+        if due_replicas:
+            self._prepare_data(due_replicas[0], name)
+            names = {service.container for service in services if service.kind == "api"}
+            serving = [name for name in names if name in containers and containers[name].state == "running"]
+            if len(serving) == 1:
+                self._try_out(due_replicas[0])
+        for service in due:
+            changed.append(service.name)
+            self._replace(service, first=service.container not in containers)
+            if service in due_replicas[:-1] and containers:
+                time.sleep(PROXY_NOTICE)
+        self._compose.remove_strangers()
+
+    def _prepare_data(self, api: Service, name: str) -> None:
+        """Copy the database, then migrate it with the new image."""
+        if self._layout.database.exists():
+            said = self._compose.once(api.name, "snapshot", f"/data/snapshots/{name}.db")
+            self._say(f"snapshot of the database: {said.strip()}")
+        self._compose.once(api.name, "migrate")
+        self._say("the database has the schema of the new image")
+
+    def _try_configuration(self, proxy: Service) -> None:
+        """Have the proxy's new image read its new configuration, certificate included, before the proxy is touched.
+
+        Raises:
+            ReleaseError: it does not accept it.
+        """
+        try:
+            self._compose.once(proxy.name, "validate", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
+        except ReleaseError as error:
+            raise ReleaseError("the proxy does not accept its configuration", error.evidence) from error
+
+    def _try_out(self, api: Service) -> None:
+        """Start the new image beside the only replica that serves, before that is touched.
+
+        Raises:
+            ReleaseError: it does not work.
+        """
+        self._compose.candidate(api.name, compose.CANDIDATE)
+        try:
+            found = compose.container(compose.CANDIDATE)
+            address = found.addresses[0] if found and found.addresses else None
+            if address is None:
+                raise ReleaseError("the candidate has no address", compose.last_lines(compose.CANDIDATE))
+            seconds = probes.await_ready(api, compose.CANDIDATE, f"http://{address}:8000", self._token())
+            self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
+        finally:
+            compose.remove(compose.CANDIDATE)
+
+    def _replace(self, service: Service, *, first: bool) -> None:
+        begun = time.monotonic()
+        self._compose.up(service.name)
+        replaced = time.monotonic() - begun
+        seconds = probes.await_ready(service, service.container, self._url(service), self._token())
+        done = "created" if first else "replaced"
+        self._say(f"{service.name}: {done} in {replaced:.1f} s, ready after {seconds:.1f} s more")
+
+    def _return(self) -> None:
+        """Put what ran before back in place, and replace what has changed already."""
+        self._layout.put(self._layout.previous)
+        waiting = self._compose.due()
+        for service in self._compose.services():
+            if service.container in waiting:
+                self._replace(service, first=False)
+        self._compose.remove_strangers()
+        self._say("what ran before runs again")
+
+    def _see_room(self) -> None:
+        """See that there is room for a snapshot and for what the containers write.
+
+        Raises:
+            ReleaseError: there is not; nothing has changed.
+        """
+        size = self._layout.database.stat().st_size if self._layout.database.exists() else 0
+        needed, free = ROOM + 1.2 * size, shutil.disk_usage(self._layout.directory).free
+        if free < needed:
+            raise ReleaseError(
+                f"{free / 1e6:.0f} MB are free in {self._layout.directory} and {needed / 1e6:.0f} MB are needed: "
+                "make room (docs/operations.md) and begin again; nothing has changed"
+            )
+
+    def _url(self, service: Service) -> str | None:
+        return f"http://127.0.0.1:{service.port}" if service.port else None
+
+    def _token(self) -> str:
+        lines = self._layout.env_file.read_text(encoding="utf-8").splitlines()
+        return next((line.partition("=")[2] for line in lines if line.startswith("CANARY_TOKEN=")), "")
+
+    @contextlib.contextmanager
+    def _locked(self, order: Order) -> Iterator[None]:
+        """Hold the lock. The kernel lets go of it with the process that holds it, however that ends."""
+        with self._layout.lock.open("a+", encoding="utf-8") as file:
+            deadline = time.monotonic() + LOCK_PATIENCE
+            told = False
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    owner = read_json(self._layout.lock)
+                    since = time.strftime("%H:%M:%S UTC", time.gmtime(float(owner.get("since", 0))))
+                    who = f"by {owner.get('by', 'somebody')} since {since} (process {owner.get('pid', '?')})"
+                    if time.monotonic() > deadline:
+                        raise BusyError(f"another release, {who}, has not ended within {LOCK_PATIENCE:g} s") from None
+                    if not told:
+                        self._say(f"waiting for another release, {who}")
+                        told = True
+                    time.sleep(0.5)
+            file.seek(0)
+            file.truncate()
+            json.dump({"by": order.by, "since": time.time(), "pid": os.getpid()}, file)
+            file.flush()
+            yield
+
+    @contextlib.contextmanager
+    def _monitor_quiet(self, order: Order) -> Iterator[None]:
+        """Ask the monitor to leave the containers alone meanwhile; a longer pause, which somebody else began, stays."""
+        if not Path(_MONITOR).exists():
+            yield
+            return
+        reason = ["--reason", f"{order.kind} by {order.by}"]
+        compose.run([_MONITOR, "pause", QUIET, "--at-least", *reason], timeout=compose.QUICK, check=False)
+        try:
+            yield
+        finally:
+            compose.run([_MONITOR, "resume", *reason], timeout=compose.QUICK, check=False)
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """End what takes too long; the way back has no limit of its own but the unit's."""
+
+    def ended(_number: int, _frame: FrameType | None) -> None:
+        raise ReleaseError(f"it took longer than {LONGEST / 60:g} minutes")
+
+    signal.signal(signal.SIGALRM, ended)
+    signal.alarm(LONGEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 1)

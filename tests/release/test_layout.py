@@ -1,0 +1,76 @@
+"""Sets of files move into their places whole, and back."""
+
+from pathlib import Path
+
+import pytest
+from cleaning_service_release.layout import Layout, read_json, write_json
+
+from tests.release.conftest import write_set
+
+
+def test_a_new_server_gets_all(layout: Layout) -> None:
+    assert not layout.in_place()
+    assert len(layout.differing(layout.wanted)) == 5
+    layout.put(layout.wanted)
+    assert layout.in_place()
+    assert layout.differing(layout.wanted) == []
+    assert (layout.directory / "proxy/config/pages/away.html").read_text() == "new"
+    assert layout.env_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_ran_before_comes_back(layout: Layout) -> None:
+    layout.put(layout.wanted)
+    layout.keep(layout.previous)
+    write_set(layout.wanted, "bad")
+    (layout.wanted / "certificate.pem").write_text("mine")
+    (layout.wanted / "pages" / "extra.html").write_text("more")
+    layout.put(layout.wanted)
+    assert (layout.directory / "proxy/config/certificate.pem").exists()
+    layout.put(layout.previous)
+    assert layout.differing(layout.previous) == []
+    assert not (layout.directory / "proxy/config/certificate.pem").exists()
+    assert sorted(path.name for path in (layout.directory / "proxy/config/pages").iterdir()) == ["away.html"]
+    assert not list(layout.directory.rglob("*.new"))
+
+
+def test_a_change_of_one_file_is_that_of_one_place(layout: Layout) -> None:
+    layout.put(layout.wanted)
+    layout.env_file.write_text("REQUEST_TIMEOUT=3000")
+    assert layout.differing(layout.wanted) == [".env"]
+
+
+def test_what_an_interrupted_copy_left_is_no_obstacle(layout: Layout) -> None:
+    left = layout.directory / "proxy/config/pages.new"
+    left.mkdir()
+    (left / "half.html").write_text("half")
+    layout.put(layout.wanted)
+    assert sorted(path.name for path in (layout.directory / "proxy/config/pages").iterdir()) == ["away.html"]
+    half = layout.releases / "previous.new"
+    half.mkdir()
+    (half / "env").write_text("half")
+    layout.keep(layout.previous)
+    assert (layout.previous / "env").read_text() == (layout.wanted / "env").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_damaged_note_counts_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "note.json"
+    path.write_text(text)
+    assert read_json(path) == {}
+    assert read_json(tmp_path / "none.json") == {}
+    write_json(path, {"by": "me"})
+    assert read_json(path) == {"by": "me"}
+
+
+def test_what_the_monitor_watched_comes_back_with_its_release(layout: Layout) -> None:
+    monitor = layout.directory / "monitor.json"
+    old = write_set(layout.releases / "old", "old")
+    assert not layout.put_monitor(old), "a set without it leaves it as it is"
+    monitor.write_text("two replicas")
+    layout.remember_monitor(old)
+    assert not layout.put_monitor(old), "it is the same"
+    monitor.write_text("one replica")
+    assert layout.put_monitor(old)
+    assert monitor.read_text() == "two replicas"
+    layout.remember_monitor(layout.releases / "missing")
+    assert not (layout.releases / "missing").exists()

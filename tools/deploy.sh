@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Releases the checkout to the hosts of inventory/$INVENTORY. In a pipeline, which has no agent and no files of its own, SSH_KEY,
+# SSH_KNOWN_HOSTS and VAULT_PASSWORD hold what a developer's machine has.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+inventory=inventory/${INVENTORY:?name a directory below inventory/}
+[ -d "$inventory" ] || { echo "There is no $inventory; there are: $(cd inventory && echo *)" >&2; exit 2; }
+secrets=$(mktemp -d)
+trap 'rm -rf "$secrets"; [ -z "${SSH_AGENT_OF_OURS:-}" ] || ssh-agent -k >/dev/null' EXIT
+
+arguments=(--inventory "$inventory")
+if [ -n "${SSH_KEY:-}" ]; then
+    eval "$(ssh-agent -s)" >/dev/null
+    SSH_AGENT_OF_OURS=yes
+    ssh-add -q - <<<"$SSH_KEY"
+fi
+if [ -n "${SSH_KNOWN_HOSTS:-}" ]; then
+    printf '%s\n' "$SSH_KNOWN_HOSTS" >"$secrets/known_hosts"
+    arguments+=(--ssh-common-args "-o UserKnownHostsFile=$secrets/known_hosts")
+fi
+if [ -n "${VAULT_PASSWORD:-}" ]; then
+    (umask 077; printf '%s\n' "$VAULT_PASSWORD" >"$secrets/vault")
+    arguments+=(--vault-password-file "$secrets/vault")
+fi
+ansible-playbook "${arguments[@]}" playbooks/deploy.yml
