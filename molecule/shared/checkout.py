@@ -33,6 +33,10 @@ class Checkout:
         assert text.count(before) == 1, (path, before)
         file.write_text(text.replace(before, after))
 
+    def set_version(self, version: str) -> None:
+        """Make the API call itself so, and its image another one."""
+        self.change("app/__init__.py", '__version__ = "', f'__version__ = "{version}+')
+
     def change_proxy(self) -> None:
         """Make the proxy's image another one."""
         dockerfile = self.root / "roles/stack/files/images/proxy/Dockerfile"

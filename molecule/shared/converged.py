@@ -63,6 +63,11 @@ def all_healthy(host: Host) -> bool:
     return all(healthy(host, container) for container in CONTAINERS)
 
 
+def seed(host: Host) -> str:
+    """Fill the host with a small company, unless it has one; returns what was said."""
+    return str(host.check_output(f"{COMPOSE} run --rm --no-deps --no-TTY --env LOG_FILE= api seed"))
+
+
 def new_user() -> dict[str, str]:
     """Return the body of a registration nobody has sent yet."""
     return {

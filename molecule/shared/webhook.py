@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
+
+from converged import DIRECTORY
+from testinfra.host import Host
 
 FIELDS = {
     "id", "kind", "incident", "component", "severity", "at", "host", "subject", "text",
@@ -60,6 +64,13 @@ class Receiver:
 
         self._listen: Callable[[], ThreadingHTTPServer] = lambda: ThreadingHTTPServer((address, port), Handler)
         self._server = self._open()
+
+    @classmethod
+    def told_by(cls, host: Host) -> Receiver:
+        """One that listens where the host's inventory says that alerts are to go."""
+        settings = json.loads(host.check_output(f"cat {DIRECTORY}/monitor.json"))
+        url = urlsplit(settings["alerts"]["webhooks"][0]["url"])
+        return cls(str(url.hostname), url.port or 80)
 
     def _open(self) -> ThreadingHTTPServer:
         server = self._listen()

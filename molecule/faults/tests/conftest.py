@@ -1,6 +1,5 @@
 """The converged host with the writer at work and the receiver listening; the table of results at the end."""
 
-import json
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import testinfra
-from converged import COMPOSE, DIRECTORY, HOST, MONITOR, ROOT, address, wait_until
+from converged import COMPOSE, HOST, MONITOR, ROOT, address, seed, wait_until
 from ledger import Writer, balance
 from testinfra.host import Host
 from trial import Row, Trial, as_json, table
@@ -28,9 +27,7 @@ def host() -> Host:
 @pytest.fixture(scope="session")
 def receiver(host: Host) -> Iterator[Receiver]:
     """Listens where the host's inventory says that alerts are to go."""
-    told = json.loads(host.check_output(f"cat {DIRECTORY}/monitor.json"))
-    url = httpx.URL(told["alerts"]["webhooks"][0]["url"])
-    receiver = Receiver(url.host, url.port or 80)
+    receiver = Receiver.told_by(host)
     yield receiver
     receiver.close()
 
@@ -40,7 +37,7 @@ def writer(host: Host) -> Iterator[Writer]:
     """Writes from the first fault to the last; at the end the whole ledger is held against the database."""
     writer = Writer(f"http://{address()}")
     if not writer.knows_client():  # a host that is tested a second time has its small company already
-        host.check_output(f"{COMPOSE} run --rm --no-deps --no-TTY --env LOG_FILE= api seed")
+        seed(host)
     writer.start()
     yield writer
     writer.close()

@@ -1,17 +1,15 @@
 """The converged host with a crowd at work, and checkouts that differ from this one."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import testinfra
 from checkout import Checkout
-from converged import DIRECTORY, HOST, address, wait_until
+from converged import HOST, address, seed, wait_until
 from crowd import AtWork, Crowd, told
 from ledger import balance
 from testinfra.host import Host
@@ -27,9 +25,7 @@ def host() -> Host:
 @pytest.fixture(scope="session")
 def receiver(host: Host) -> Iterator[Receiver]:
     """Listens where the host's inventory says that alerts are to go."""
-    told_to = json.loads(host.check_output(f"cat {DIRECTORY}/monitor.json"))
-    url = httpx.URL(told_to["alerts"]["webhooks"][0]["url"])
-    receiver = Receiver(url.host, url.port or 80)
+    receiver = Receiver.told_by(host)
     yield receiver
     receiver.close()
 
@@ -45,10 +41,7 @@ def seeded(host: Host) -> None:
     """The host has its small company."""
     writer = Crowd(f"http://{address()}")
     if not writer.knows_client():
-        host.check_output(
-            f"docker compose -f {DIRECTORY}/docker-compose.stable.yml"
-            " run --rm --no-deps --no-TTY --env LOG_FILE= api seed"
-        )
+        seed(host)
 
 
 def all_well(host: Host) -> bool:

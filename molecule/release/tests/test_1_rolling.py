@@ -17,7 +17,7 @@ RELEASES = int(os.environ.get("RELEASES", "2"))
 def version(checkout: Callable[[str], Checkout], name: str) -> Checkout:
     """A checkout whose API calls itself so."""
     made = checkout(name)
-    made.change("app/__init__.py", '__version__ = "', f'__version__ = "{name}+')
+    made.set_version(name)
     return made
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from checkout import Checkout
-from converged import DIRECTORY
+from converged import DIRECTORY, seed
 from testinfra.host import Host
 
 
@@ -24,13 +24,7 @@ def test_only_data_and_settings_stay(host: Host, checkout: Callable[[str], Check
 def test_a_new_installation_finds_the_data(host: Host, checkout: Callable[[str], Checkout]) -> None:
     code, said = checkout("anew").play("site.yml")
     assert code == 0, said
-    assert (
-        "unchanged"
-        in host.run(
-            f"docker compose -f {DIRECTORY}/docker-compose.stable.yml"
-            " run --rm --no-deps --no-TTY --env LOG_FILE= api seed"
-        ).stdout
-    )
+    assert "unchanged" in seed(host)
 
 
 def test_data_goes_when_it_is_named(host: Host, checkout: Callable[[str], Checkout]) -> None:

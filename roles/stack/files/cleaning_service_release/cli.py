@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
             return _plan(layout)
         if options.command == "list":
             return _list(layout, as_json=options.json)
-        if not options.here and (code := _in_a_unit(arguments, options.by)) is not None:
-            return code
+        if not options.here:
+            _go_into_a_unit(arguments, options.by)
         return _carry_out(layout, options)
     except BusyError as error:
         sys.stderr.write(f"{error}\n")
@@ -105,7 +105,7 @@ def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
     if options.command == "apply":
         order = Order(lambda: layout.wanted, "release", options.by)
     elif options.release:
-        order = Order(lambda: kept(layout, options.release), "rollback", options.by)
+        order = Order(lambda: kept_as(layout, options.release), "rollback", options.by)
     else:
         order = Order(lambda: to_go_back_to(layout), "rollback", options.by)
     try:
@@ -117,7 +117,7 @@ def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
     return 0
 
 
-def kept(layout: Layout, name: str) -> Path:
+def kept_as(layout: Layout, name: str) -> Path:
     """Find a kept release by its name.
 
     Raises:
@@ -171,10 +171,10 @@ def _list(layout: Layout, *, as_json: bool) -> int:
     return 0
 
 
-def _in_a_unit(arguments: Sequence[str], by: str) -> int | None:
-    """Run the command in a unit of its own, which outlives the caller; None where there is no systemd."""
+def _go_into_a_unit(arguments: Sequence[str], by: str) -> None:
+    """Go on in a unit of its own, which outlives the caller; returns only where there is no systemd."""
     if not Path("/run/systemd/system").exists():
-        return None
+        return
     unit = f"cleaning-service-release-{os.getpid()}"
     command = [
         "systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--unit={unit}", "--service-type=exec",

@@ -91,7 +91,7 @@ class Releaser:
             image = api_image(source)
             for reason in reasons:
                 self._say(f"to do: {reason}")
-            with self._monitor_quiet(order), _time_limit():
+            with self._monitor_quiet(order):
                 self._release(order, source)
             return image
 
@@ -119,27 +119,30 @@ class Releaser:
         entry = Entry(name, order.kind, "done", order.by, api_image(source), before, [], 0.0)
         changed: list[str] = []
         try:
-            self._bring(source, name, changed)
+            with _time_limit():
+                self._bring(source, name, changed)
         except Exception as error:  # whatever it is, what ran before has to come back
-            signal.alarm(0)
             cause = error if isinstance(error, ReleaseError) else ReleaseError(f"{type(error).__name__}: {error}")
             self._say("\n  ".join([f"failed: {cause}", *cause.evidence]))
             failure = self._undo(cause, had_previous=had_previous)
             outcome = "failed" if isinstance(failure, NotReturnedError) else "returned"
-            # On a full disk none of these can be written; that must not hide how it ended.
-            with contextlib.suppress(OSError):
-                write_json(layout.failed, {"id": name, "reason": str(failure), "at": time.time()})
-            with contextlib.suppress(OSError):
-                journal.write(
-                    replace(entry, outcome=outcome, changed=changed, reason=str(failure), seconds=_since(begun))
-                )
-            with contextlib.suppress(OSError):
-                journal.prune_snapshots()
+            self._record_failure(
+                replace(entry, outcome=outcome, changed=changed, reason=str(failure), seconds=_since(begun))
+            )
             if outcome == "returned":
                 layout.under_way.unlink(missing_ok=True)
             raise failure from error
-        signal.alarm(0)
         self._record(replace(entry, changed=changed, seconds=_since(begun)), source)
+
+    def _record_failure(self, entry: Entry) -> None:
+        """Write down that a release failed, for the alert first. A full disk must not hide how it ended."""
+        failed = {"id": entry.id, "reason": entry.reason, "at": time.time()}
+        with contextlib.suppress(OSError):
+            write_json(self._layout.failed, failed)
+        with contextlib.suppress(OSError):
+            self._journal.write(entry)
+        with contextlib.suppress(OSError):
+            self._journal.prune_snapshots()
 
     def _record(self, entry: Entry, source: Path) -> None:
         """Write down what runs now, and remove what is not kept any longer; it runs, whatever happens here."""
@@ -196,8 +199,8 @@ class Releaser:
                 self._try_configuration(service)
         if due_replicas:
             self._prepare_data(due_replicas[0], name)
-            names = {service.container for service in services if service.kind == "api"}
-            serving = [name for name in names if name in containers and containers[name].state == "running"]
+            running = {name for name, container in containers.items() if container.state == "running"}
+            serving = [service for service in services if service.kind == "api" and service.container in running]
             if len(serving) == 1:
                 self._try_out(due_replicas[0])
         for service in due:
