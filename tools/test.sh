@@ -5,6 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 mkdir -p .cache/test
+rm -f .cache/test/*.xml
 export COLUMNS=${COLUMNS:-150}  # Molecule folds what it shows of Ansible
 passed=0 failed=0 failures=()
 
@@ -34,7 +35,7 @@ no_download_addresses() {
 lint() {
     step "ruff check" ruff check
     step "ruff format" ruff format --check
-    step "mypy" mypy app tests bench roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins molecule
+    step "mypy" mypy app tests bench roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins molecule tools/failed_tests.py
     step "yamllint" yamllint --strict .
     step "shellcheck" shell_scripts
     step "ansible-lint" ansible-lint --profile production --strict --offline
@@ -75,6 +76,9 @@ for group in "$@"; do
 done
 
 printf '\n'
-[ "$failed" = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+if [ "$failed" != 0 ]; then
+    find .cache/test -name '*.xml' -exec python tools/failed_tests.py {} +
+    printf 'failed: %s\n' "${failures[@]}"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -22,13 +22,19 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """A database with one table, whose units of work may take half a second."""
+def seconds() -> float:
+    """What a unit of work may take; tests of many at once ask for more."""
+    return 0.5
+
+
+@pytest.fixture
+def database(tmp_path: Path, seconds: float) -> Iterator[Database]:
+    """A database with one table, whose units of work may take `seconds`."""
     settings = Settings(
         secret_key="s" * 32,
         canary_token="c" * 32,
         database_url=f"sqlite:///{tmp_path}/kit.db",
-        database_timeout=0.5,
+        database_timeout=seconds,
         database_readers=2,
     )
     database = Database(settings)
@@ -85,6 +91,7 @@ def test_an_error_rolls_everything_back(database: Database) -> None:
     assert asyncio.run(database.read(lambda session: run(session, "SELECT count(*) FROM thing"))) == [0]
 
 
+@pytest.mark.parametrize("seconds", [30])
 def test_many_writers_and_readers_at_once_all_end(database: Database) -> None:
     async def scene() -> None:
         for number in range(100):
