@@ -58,20 +58,40 @@ unit() {
     step "branch coverage of app" covered
 }
 
-# In a process of its own, whose end, however it comes, removes the scenario's hosts.
-molecule_scenario() (
-    scenario=$1
-    trap 'molecule destroy --scenario-name "$scenario" >/dev/null 2>&1' EXIT
-    molecule test --scenario-name "$scenario"
-)
+# Scenarios of one run share their host, which each settles in its own way; so it is built once. A scenario that runs alone begins
+# with a bare host.
+molecule_scenario() {
+    local actions=(converge verify)
+    case $1 in
+        default) actions=(converge idempotence verify) ;;
+        standalone) actions=(create verify) ;;  # the tests install it
+    esac
+    for action in "${actions[@]}"; do
+        molecule "$action" --scenario-name "$1" || return
+    done
+}
 
+remove_hosts() {
+    for scenario in "${scenarios[@]}"; do
+        molecule destroy --scenario-name "$scenario" >/dev/null 2>&1
+    done
+}
+
+scenarios=()
+for group in "$@"; do
+    case $group in
+        lint | unit) ;;
+        default | faults | release | standalone) scenarios+=("$group") ;;
+        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release and standalone" >&2; exit 2 ;;
+    esac
+done
+remove_hosts
+trap remove_hosts EXIT
 
 for group in "$@"; do
     case $group in
-        lint) lint ;;
-        unit) unit ;;
-        default | faults | release | standalone) step "molecule $group" molecule_scenario "$group" ;;
-        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release and standalone" >&2; exit 2 ;;
+        lint | unit) "$group" ;;
+        *) step "molecule $group" molecule_scenario "$group" ;;
     esac
 done
 

@@ -1,12 +1,12 @@
 """A client that writes all the time, and a ledger of every write that was acknowledged to it.
 
-Open loop: a write begins every fifth of a second, whatever became of those before it. A request that fails is repeated
-with the same Idempotency-Key, as the API asks its clients to; nothing else is done for it.
+Open loop: a write is due every fifth of a second, whatever became of those before it, and its time counts from then.
+A request that fails is repeated with the same Idempotency-Key, as the API asks its clients to; nothing else is done
+for it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import shlex
@@ -14,10 +14,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import httpx
+import urllib3
 from converged import API, API_2
 from testinfra.host import Host
 
@@ -26,9 +28,11 @@ BOOKINGS = 5  # every fifth write is a booking, the others are registrations
 ATTEMPTS = 3  # of one write, with the same key
 PAUSE = 2.0  # seconds between them
 PATIENCE = 20.0  # seconds that the client waits for an answer
+KEPT_OPEN = 50  # connections between two requests
+THREADS = 1000  # of requests under way at most
 LOGIN_EVERY = 600.0  # seconds; an access token is good for 900
 PASSWORD = "correct horse battery"  # of everybody whom `seed` makes
-CREATED = 201
+OK, CREATED = 200, 201
 WEEKS = 10  # of free times to book
 CLIENT = {"email": "client-1@example.com", "password": PASSWORD}
 
@@ -65,7 +69,7 @@ class Request:
 
 @dataclass
 class Writer:
-    """The client; runs in a thread of its own between `start` and `close`."""
+    """The client; runs in threads of its own between `start` and `close`."""
 
     url: str
     name: str = field(default_factory=lambda: f"ledger-{secrets.token_hex(4)}")
@@ -89,31 +93,30 @@ class Writer:
     _under_way: dict[str, float] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        # Takes a third of the processor time of an asynchronous library, on the machine that is under test too.
+        self._http = urllib3.connection_from_url(self.url, maxsize=KEPT_OPEN, retries=False, timeout=PATIENCE)
 
     def knows_client(self) -> bool:
         """Whether the client is known to the API, in whose name visits are booked."""
-        return httpx.post(f"{self.url}/api/v1/auth/login", json=CLIENT, trust_env=False).is_success
+        return self._log_in()
 
     def start(self) -> None:
         """Find out what can be booked, and begin to write."""
-        with httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False) as client:
-            services = client.get("/api/v1/services").raise_for_status().json()
-            hourly = next(each for each in services["items"] if each["measures"] == ["hours"])
-            self._order = {"service_id": hourly["id"], "hours": 1}
-            first = datetime.now(UTC).date() + timedelta(days=1)
-            for week in range(WEEKS):
-                wish: dict[str, str | int] = {
-                    "date": str(first + timedelta(weeks=week)),
-                    "days": 7,
-                    "duration_minutes": 60,
-                }
-                found = client.get("/api/v1/availability", params=wish).raise_for_status().json()
-                for free in found["days"]:
-                    for slot in free["slots"]:
-                        if slot["starts_at"].endswith(":00:00Z"):
-                            self._starts += [slot["starts_at"]] * slot["cleaners"]
+        services = self._read("/api/v1/services")
+        hourly = next(each for each in services["items"] if each["measures"] == ["hours"])
+        self._order = {"service_id": hourly["id"], "hours": 1}
+        first = datetime.now(UTC).date() + timedelta(days=1)
+        for week in range(WEEKS):
+            date = first + timedelta(weeks=week)
+            for free in self._read(f"/api/v1/availability?date={date}&days=7&duration_minutes=60")["days"]:
+                for slot in free["slots"]:
+                    if slot["starts_at"].endswith(":00:00Z"):
+                        self._starts += [slot["starts_at"]] * slot["cleaners"]
         self._starts.reverse()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._write()), name="writer", daemon=True)
+        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -131,77 +134,90 @@ class Writer:
         while any(began <= until for began in list(self._under_way.values())):
             time.sleep(0.2)
 
-    async def _write(self) -> None:
-        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False, limits=httpx.Limits()) as client:
-            await self._log_in(client)
-            under_way: set[asyncio.Task[None]] = {asyncio.create_task(self._stay_logged_in(client))}
+    def _read(self, path: str) -> Any:  # noqa: ANN401  # as JSON
+        answer = self._http.request("GET", path)
+        assert answer.status == OK, answer.data
+        return answer.json()
+
+    def _write(self) -> None:
+        self._log_in()
+        with ThreadPoolExecutor(THREADS) as threads:
+            threads.submit(self._stay_logged_in)
             number, due = 0, time.monotonic()
             while not self._ended.is_set():
                 number, due = number + 1, due + 1 / self.rate
-                task = asyncio.create_task(self._send(client, number))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await asyncio.gather(*under_way)
+                time.sleep(max(0.0, due - time.monotonic()))
+                threads.submit(self._send, number, due)
 
-    async def _send(self, client: httpx.AsyncClient, number: int) -> None:
-        """Send the request of this number, counted from 1."""
-        await (self._book(client, number) if number % BOOKINGS == 0 else self._register(client, number))
+    def _send(self, number: int, due: float) -> None:
+        """Send the request of this number, counted from 1, that was due at a time of time.monotonic()."""
+        if number % BOOKINGS == 0:
+            self._book(number, due)
+        else:
+            self._register(number, due)
 
-    async def _stay_logged_in(self, client: httpx.AsyncClient) -> None:
+    def _stay_logged_in(self) -> None:
         due = time.monotonic() + LOGIN_EVERY
-        while not self._ended.is_set():
+        while not self._ended.wait(1):
             # Where it fails, the next round tries again.
-            if time.monotonic() >= due and await self._log_in(client):
+            if time.monotonic() >= due and self._log_in():
                 due = time.monotonic() + LOGIN_EVERY
-            await asyncio.sleep(1)
 
-    async def _log_in(self, client: httpx.AsyncClient) -> bool:
+    def _log_in(self) -> bool:
         try:
-            answer = await client.post(f"{self.url}/api/v1/auth/login", json=CLIENT)
-            self._token = answer.raise_for_status().json()["access_token"]
-        except httpx.HTTPError:
+            answer = self._http.request("POST", "/api/v1/auth/login", json=CLIENT)
+        except urllib3.exceptions.HTTPError:
             return False
-        return True
+        if answer.status == OK:
+            self._token = answer.json()["access_token"]
+        return answer.status == OK
 
-    async def _register(self, client: httpx.AsyncClient, number: int) -> None:
+    def _register(self, number: int, due: float) -> None:
         email = f"{self.name}-{number}@example.com"
         body = {"email": email, "password": PASSWORD, "full_name": "Ledger Example"}
-        if await self._acknowledged(client, "/api/v1/auth/register", body):
+        if self._acknowledged("/api/v1/auth/register", body, due):
             self.users.add(email)
 
-    async def _book(self, client: httpx.AsyncClient, number: int) -> None:
+    def _book(self, number: int, due: float) -> None:
         if not self._token or not self._starts:
-            return await self._register(client, number)
+            return self._register(number, due)
         address = f"{self.name}-{number}"
-        if await self._acknowledged(
-            client, "/api/v1/bookings", self._order | {"starts_at": self._starts.pop(), "address": address}
-        ):
+        body = self._order | {"starts_at": self._starts.pop(), "address": address}
+        if self._acknowledged("/api/v1/bookings", body, due):
             self.bookings.add(address)
         return None
 
-    async def _acknowledged(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> bool:
-        """Send one write until it is acknowledged, at most ATTEMPTS times."""
+    def _acknowledged(self, path: str, body: Mapping[str, object], due: float) -> bool:
+        """Send one write until it is acknowledged, at most `attempts` times."""
         key = secrets.token_hex(16)
+        began = due
         for attempt in range(self.attempts):
             if attempt:
-                await asyncio.sleep(PAUSE)
-            headers = {"Idempotency-Key": key}
-            if path != "/api/v1/auth/register":
-                headers["Authorization"] = f"Bearer {self._token}"
-            began = self._under_way[key] = time.monotonic()
-            try:
-                answer = await client.post(self.url + path, json=body, headers=headers)
-                outcome = str(answer.status_code)
-                self.replayed += answer.headers.get("Idempotency-Replayed") == "true"
-            except httpx.HTTPError as error:
-                outcome = type(error).__name__
+                time.sleep(PAUSE)
+                began = time.monotonic()
+            self._under_way[key] = began
+            outcome, headers = self._ask("POST", path, body, {"Idempotency-Key": key})
+            if headers.get("Idempotency-Replayed") == "true":
+                with self._counting:
+                    self.replayed += 1
             self.requests.append(Request(began, time.monotonic(), outcome))
             del self._under_way[key]
             if outcome == str(CREATED):
                 return True
-        self.given_up += 1
+        with self._counting:
+            self.given_up += 1
         return False
+
+    def _ask(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[str, Mapping[str, str]]:
+        """Send one request, with the client's token if it has one; returns the outcome and the answer's headers."""
+        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            answer = self._http.request(method, path, json=body, headers={**authorization, **(headers or {})})
+        except urllib3.exceptions.HTTPError as error:
+            return type(error).__name__, {}
+        return str(answer.status), answer.headers
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import testinfra
-from converged import HOST, ROOT, all_healthy, wait_until
+from converged import ROOT, all_healthy, wait_until
 from testinfra.host import Host
 
-ONLINE = f"{HOST}-online"
+OFFLINE = "cleaning-service-standalone"
+ONLINE = "cleaning-service-standalone-online"
 CHECKOUT = "/root/cleaning-service"
 SETUP = f"{CHECKOUT}/scripts/setup_stable.sh"
 # A host in a container has no clock of its own to keep right.
@@ -59,14 +60,14 @@ def offline() -> Host:
     run("tools/bundle.sh")
     bundle = ROOT / "dist" / "cleaning-service-bundle-trixie.tar"
     with bundle.open("rb") as file:
-        subprocess.run(["docker", "exec", "-i", HOST, "tar", "-x", "-C", "/root"], stdin=file, check=True)
-    configure(HOST, NO_CLOCK)
+        subprocess.run(["docker", "exec", "-i", OFFLINE, "tar", "-x", "-C", "/root"], stdin=file, check=True)
+    configure(OFFLINE, NO_CLOCK)
     for network in subprocess.check_output(
-        ["docker", "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", HOST],
+        ["docker", "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", OFFLINE],
         text=True,
     ).split():
-        run("docker", "network", "disconnect", network, HOST)
-    host = testinfra.get_host(f"docker://{HOST}")
+        run("docker", "network", "disconnect", network, OFFLINE)
+    host = testinfra.get_host(f"docker://{OFFLINE}")
     assert host.check_output("ls /sys/class/net").split() == ["lo"]
     assert host.run("python3 -c 'import ansible'").rc != 0
     assert not host.exists("docker")
