@@ -64,8 +64,22 @@ def all_healthy(host: Host) -> bool:
 
 
 def seed(host: Host) -> str:
-    """Fill the host with a small company, unless it has one; returns what was said."""
-    return str(host.check_output(f"{COMPOSE} run --rm --no-deps --no-TTY --env LOG_FILE= api seed"))
+    """Fill the empty database with a small company, unless it is there; returns what was said."""
+    return _in_api_image(host, "seed")
+
+
+def start_anew(host: Host) -> None:
+    """Have nothing but that small company in the database, whatever another scenario has left in it."""
+    host.check_output("cleaning-service-monitor pause 5m --reason 'another database'")
+    host.check_output(f"{COMPOSE} stop && rm -f {DIRECTORY}/data/cleaning_service_stable.db*")
+    _in_api_image(host, "migrate")
+    seed(host)
+    host.check_output(f"{COMPOSE} up --detach --wait --wait-timeout 90")
+    host.check_output("cleaning-service-monitor resume")
+
+
+def _in_api_image(host: Host, command: str) -> str:
+    return str(host.check_output(f"{COMPOSE} run --rm --no-deps --no-TTY --env LOG_FILE= api {command}"))
 
 
 def new_user() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import testinfra
-from converged import COMPOSE, HOST, MONITOR, ROOT, address, seed, wait_until
+from converged import COMPOSE, HOST, MONITOR, ROOT, address, start_anew, wait_until
 from ledger import Writer, balance
 from testinfra.host import Host
 from trial import Row, Trial, as_json, table
@@ -36,8 +36,8 @@ def receiver(host: Host) -> Iterator[Receiver]:
 def writer(host: Host) -> Iterator[Writer]:
     """Writes from the first fault to the last; at the end the whole ledger is held against the database."""
     writer = Writer(f"http://{address()}")
-    if not writer.knows_client():  # a host that is tested a second time has its small company already
-        seed(host)
+    if not writer.knows_client():  # a host that is tested a second time has the small company already
+        start_anew(host)
     writer.start()
     yield writer
     writer.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import testinfra
 from checkout import Checkout
-from converged import HOST, address, seed, wait_until
+from converged import HOST, address, start_anew, wait_until
 from crowd import AtWork, Crowd, told
 from ledger import balance
 from testinfra.host import Host
@@ -43,7 +43,7 @@ def seeded(host: Host) -> None:
     """The host has its small company."""
     writer = Crowd(f"http://{address()}")
     if not writer.knows_client():
-        seed(host)
+        start_anew(host)
 
 
 def all_well(host: Host) -> bool:

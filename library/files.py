@@ -1,0 +1,200 @@
+"""Ansible module: several directories, files and links of a host in one step over the connection."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: files
+short_description: Sees to several directories, files and links at once
+description:
+  - Does what C(ansible.builtin.file) and C(ansible.builtin.copy) do, for many paths in one step over the connection;
+    each of them takes one step for a directory and two for a file.
+  - Directories come first, then files, links, and what is to be absent. Files are replaced as a whole or not at all.
+  - Owner, group and mode that are not named are C(root), C(root), and 0755 for a directory, 0644 for a file.
+options:
+  directories:
+    description: Directories, made with those above them. Each has C(path), and may have C(owner), C(group) and C(mode).
+    type: list
+    elements: dict
+  files:
+    description:
+      - Files. Each has C(path) and C(content), and may have C(owner), C(group) and C(mode).
+      - C(secret) keeps the content of one out of what C(--diff) shows.
+    type: list
+    elements: dict
+  links:
+    description: Symbolic links. Each has C(path) and C(target), which need not exist yet.
+    type: list
+    elements: dict
+  absent:
+    description: Files and links that must not exist.
+    type: list
+    elements: str
+"""
+EXAMPLES = r"""
+- name: Write the settings
+  files:
+    directories:
+      - {path: /etc/example, mode: "0750"}
+    files:
+      - {path: /etc/example/settings, content: "{{ lookup('ansible.builtin.template', 'settings.j2') }}"}
+    absent: [/etc/example/old-settings]
+"""
+RETURN = r"""
+paths:
+  description: What was changed, or would have been.
+  type: list
+  elements: str
+"""
+
+import difflib
+import os
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+ATTRIBUTES = {
+    "path": {"type": "path", "required": True},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+}
+
+
+class Paths:
+    """Sees to one path after the other and remembers what that changed."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+        self.changed: list[str] = []
+        self.differences: list[str] = []
+
+    def directory(self, wanted: dict[str, str]) -> None:
+        """Make a directory."""
+        path = Path(wanted["path"])
+        if not path.is_dir():
+            if os.path.lexists(path):
+                self._refuse(path, "a directory")
+            self._note(path)
+            if self._module.check_mode:
+                return
+            path.mkdir(parents=True)
+        self._attributes(wanted)
+
+    def file(self, wanted: dict[str, str]) -> None:
+        """Write a file."""
+        path, content = Path(wanted["path"]), wanted["content"].encode()
+        if path.is_dir():
+            self._refuse(path, "a file")
+        before = path.read_bytes() if path.exists() else None
+        if before != content:
+            self._note(path, None if wanted["secret"] else (before or b"", content))
+            if self._module.check_mode:
+                return
+            self._replace(wanted, content)
+        self._attributes(wanted)
+
+    def link(self, path: Path, target: str) -> None:
+        """Make a symbolic link."""
+        if os.path.lexists(path) and not path.is_symlink():
+            self._refuse(path, "a link")
+        if path.is_symlink() and str(path.readlink()) == target:
+            return
+        self._note(path)
+        if not self._module.check_mode:
+            new = path.with_name(f".new-{path.name}")
+            new.unlink(missing_ok=True)
+            new.symlink_to(target)
+            new.replace(path)
+
+    def absent(self, path: Path) -> None:
+        """Remove a file or a link."""
+        if os.path.lexists(path):
+            self._note(path)
+            if not self._module.check_mode:
+                path.unlink()
+
+    def _refuse(self, path: Path, kind: str) -> None:
+        self._module.fail_json(msg=f"{path} is to be {kind}, and is something else: move it away.", paths=self.changed)
+
+    def _replace(self, wanted: dict[str, str], content: bytes) -> None:
+        path = Path(wanted["path"])
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        new = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # Nobody reads a secret in the moment before its mode is set.
+            self._set_attributes({**wanted, "path": name})
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+    def _attributes(self, wanted: dict[str, str]) -> None:
+        if self._set_attributes(wanted):
+            self._note(Path(wanted["path"]))
+
+    def _set_attributes(self, wanted: dict[str, str]) -> bool:
+        arguments = self._module.load_file_common_arguments(wanted)
+        return bool(self._module.set_fs_attributes_if_different(arguments, changed=False))
+
+    def _note(self, path: Path, contents: tuple[bytes, bytes] | None = None) -> None:
+        if str(path) not in self.changed:
+            self.changed.append(str(path))
+        if contents:
+            before, after = (each.decode(errors="replace").splitlines(keepends=True) for each in contents)
+            self.differences += difflib.unified_diff(before, after, str(path), str(path))
+
+
+def main() -> None:
+    """Do what the task says."""
+    module = AnsibleModule(
+        argument_spec={
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {**ATTRIBUTES, "mode": {"type": "raw", "default": "0755"}},
+            },
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    **ATTRIBUTES,
+                    "mode": {"type": "raw", "default": "0644"},
+                    "content": {"type": "str", "required": True, "no_log": True},
+                    "secret": {"type": "bool", "default": False, "no_log": False},
+                },
+            },
+            "links": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"path": ATTRIBUTES["path"], "target": {"type": "path", "required": True}},
+            },
+            "absent": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    paths, path = Paths(module), ""
+    try:
+        for wanted in module.params["directories"]:
+            path = wanted["path"]
+            paths.directory(wanted)
+        for wanted in module.params["files"]:
+            path = wanted["path"]
+            paths.file(wanted)
+        for wanted in module.params["links"]:
+            path = wanted["path"]
+            paths.link(Path(path), wanted["target"])
+        for path in module.params["absent"]:
+            paths.absent(Path(path))
+    except OSError as error:
+        module.fail_json(msg=f"{path}: {error.strerror}", paths=paths.changed)
+    module.exit_json(changed=bool(paths.changed), paths=paths.changed, diff={"prepared": "".join(paths.differences)})
+
+
+if __name__ == "__main__":
+    main()

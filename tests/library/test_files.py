@@ -1,0 +1,127 @@
+"""The module `files`, carried out by Ansible on this machine."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
+
+
+def run(directory: Path, *arguments: str, **wanted: object) -> tuple[int, dict[str, Any]]:
+    """Let Ansible carry the module out; returns its exit code and the module's answer."""
+    play = [
+        {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+            "tasks": [{"files": wanted}],
+        }
+    ]
+    path = directory / "play.json"
+    path.write_text(json.dumps(play))
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", "localhost,", *arguments, str(path)],
+        env=os.environ
+        | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_LIBRARY": str(ROOT / "library"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.json",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("{"), done.stdout + done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
+    return done.returncode, answer
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> dict[str, object]:
+    """A directory with a file, a secret and a link to it."""
+    top = tmp_path / "etc"
+    return {
+        "directories": [{"path": str(top / "example"), "mode": "0750", **MINE}],
+        "files": [
+            {"path": str(top / "example" / "settings"), "content": "a = 1\nb = 2\n", **MINE},
+            {"path": str(top / "example" / "key"), "content": "hidden", "mode": "0600", "secret": True, **MINE},
+        ],
+        "links": [{"path": str(top / "link"), "target": "example/settings"}],
+        "absent": [str(top / "old")],
+    }
+
+
+def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
+    code, answer = run(tmp_path, **wanted)
+    top = tmp_path / "etc"
+    assert (code, answer["changed"]) == (0, True)
+    assert (top / "example").stat().st_mode & 0o7777 == 0o750
+    assert (top / "example" / "settings").read_text() == "a = 1\nb = 2\n"
+    assert (top / "example" / "settings").stat().st_mode & 0o7777 == 0o644
+    assert (top / "example" / "key").stat().st_mode & 0o7777 == 0o600
+    assert (top / "link").read_text() == "a = 1\nb = 2\n"
+    assert sorted(path.name for path in (top / "example").iterdir()) == ["key", "settings"]
+    code, answer = run(tmp_path, **wanted)
+    assert (code, answer["changed"], answer["paths"]) == (0, False, [])
+
+
+def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret(
+    tmp_path: Path, wanted: dict[str, object]
+) -> None:
+    run(tmp_path, **wanted)
+    top = tmp_path / "etc"
+    (top / "example" / "settings").write_text("a = 1\nb = 3\n")
+    (top / "example" / "key").write_text("seen")
+    (top / "example").chmod(0o777)
+    (top / "old").touch()
+    for arguments in (["--check", "--diff"], ["--diff"]):
+        code, answer = run(tmp_path, *arguments, **wanted)
+        assert code == 0
+        changed = [top / "example", top / "example" / "settings", top / "example" / "key", top / "old"]
+        assert answer["paths"] == [str(path) for path in changed]
+        assert "-b = 3\n+b = 2\n" in answer["diff"]["prepared"]
+        assert "seen" not in json.dumps(answer)
+        assert "hidden" not in json.dumps(answer)
+    assert (top / "example" / "settings").read_text() == "a = 1\nb = 2\n"
+    assert not (top / "old").exists()
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
+    code, answer = run(tmp_path, "--check", **wanted)
+    assert (code, answer["changed"]) == (0, True)
+    assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize("place", ["example", "example/settings", "link"])
+def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict[str, object], place: str) -> None:
+    path = tmp_path / "etc" / place
+    path.parent.mkdir(parents=True)
+    if place == "example/settings":
+        path.mkdir()
+    else:
+        path.write_text("kept")
+    code, answer = run(tmp_path, **wanted)
+    assert code != 0
+    assert f"{path} is to be a" in answer["msg"]
+    assert "move it away" in answer["msg"]
+    assert path.is_dir() or path.read_text() == "kept"
+
+
+def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    path.write_text("before")
+    code, answer = run(tmp_path, files=[{"path": str(path), "content": "after", "owner": "nobody-of-this-name"}])
+    assert code != 0
+    assert "nobody-of-this-name" in answer["msg"]
+    assert path.read_text() == "before"
+    code, answer = run(tmp_path, files=[{"path": str(tmp_path / "nowhere" / "file"), "content": "x", **MINE}])
+    assert code != 0
+    assert answer["msg"] == f"{tmp_path}/nowhere/file: No such file or directory"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".new-")] == []
