@@ -1,8 +1,13 @@
 """`python -m app serve`: migrate if needed, then answer until SIGTERM."""
 
+import asyncio
+import contextlib
+import os
 import signal
+import socket
 import sys
 import threading
+import time
 from types import FrameType
 
 import uvicorn
@@ -15,6 +20,7 @@ from app.settings import Settings, load_settings_or_exit
 
 KEEP_ALIVE = 75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
 DRAIN_TIMEOUT = 15  # seconds for requests in progress after SIGTERM, and after DRAIN_SECONDS
+LAST_CONNECTIONS = 1.0  # seconds for the requests of connections that were there when it stopped listening
 STARTUP_FAILURE = 3  # exit code
 
 
@@ -60,7 +66,8 @@ def _run(settings: Settings) -> None:
 class LeavingServer(uvicorn.Server):
     """Told to end, it first says that it is not ready, and works on until the proxy sends nobody any more.
 
-    Meanwhile each answer closes its connection: a request that met a closing one could not be sent again safely.
+    Meanwhile each answer closes its connection: a request that met a closing one could not be sent again safely. At the
+    end everybody who is connected gets an answer, also whom only the kernel has accepted.
 
     Args:
         config: uvicorn's.
@@ -85,3 +92,32 @@ class LeavingServer(uvicorn.Server):
         timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
         timer.daemon = True
         timer.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer, and end."""
+        if self._leaving:
+            await self._stop_listening()
+            deadline = time.monotonic() + LAST_CONNECTIONS
+            while self.server_state.connections and time.monotonic() < deadline:  # noqa: ASYNC110  # uvicorn's own set
+                await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    async def _stop_listening(self) -> None:
+        """Close the sockets at a moment when nobody waits in their queues, whom the kernel would cut off."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            queues = [socket.socket(fileno=os.dup(listening.fileno())) for listening in server.sockets]
+            server.close()
+            for queue in queues:
+                accepted = []
+                with queue, contextlib.suppress(BlockingIOError):
+                    while True:
+                        accepted.append(queue.accept()[0])
+                for connection in accepted:
+                    connection.setblocking(False)  # noqa: FBT003
+                    await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself makes them
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )

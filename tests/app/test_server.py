@@ -59,6 +59,24 @@ def test_before_it_ends_it_says_so_and_works_on(serve: Serve) -> None:
     assert 1.5 < time.monotonic() - begun < 8
 
 
+def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve) -> None:
+    """The kernel has accepted them, the process has not: it is too busy, or the machine is."""
+    server = serve(DRAIN_SECONDS="1")
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    server.process.send_signal(signal.SIGSTOP)
+    waiting = [socket.create_connection(address, timeout=10) for _ in range(30)]
+    for connection in waiting:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n")
+    time.sleep(1)  # until it should have ended
+    server.process.send_signal(signal.SIGCONT)
+    for connection in waiting:
+        with connection:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(10) == 0
+
+
 def test_told_twice_it_ends_at_once(serve: Serve) -> None:
     server = serve(DRAIN_SECONDS="60")
     server.process.send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from converged import API, API_2, CONTAINERS, DIRECTORY, inspect
 from crowd import AtWork
 from testinfra.host import Host
 
-RELEASES = int(os.environ.get("RELEASES", "2"))
+RELEASES = int(os.environ.get("RELEASES", "1"))
 
 
 def version(checkout: Callable[[str], Checkout], name: str) -> Checkout:
