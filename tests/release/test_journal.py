@@ -7,7 +7,8 @@ import pytest
 from cleaning_service_release import compose
 from cleaning_service_release.cli import RETURNED, USAGE, main, to_go_back_to
 from cleaning_service_release.journal import KEPT, Entry, Journal, api_image
-from cleaning_service_release.layout import Layout, write_origin
+from cleaning_service_release.errors import ReleaseError
+from cleaning_service_release.layout import Layout, origin, write_origin
 
 from tests.release.conftest import write_set
 
@@ -66,6 +67,25 @@ def test_the_current_one_and_three_before_it_are_kept(
         "cleaning-service/redis:0",
     }
     assert len(list(layout.snapshots.iterdir())) == KEPT + 1
+
+
+def test_rollbacks_leave_the_other_releases_there(
+    layout: Layout, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far back as there are releases: each rollback makes a copy, and none goes for its sake."""
+    monkeypatch.setattr(compose, "images", lambda _: [])
+    for number in range(KEPT + 1):
+        add(layout, journal, number)
+    for number in range(KEPT + 1, 2 * KEPT + 1):
+        back_to = to_go_back_to(layout)
+        add(layout, journal, number)
+        copy = write_set(journal.kept()[-1], api_image(back_to).rpartition(":")[2])
+        write_origin(copy, origin(back_to))
+        journal.prune()
+        assert sorted(api_image(path)[-1] for path in journal.kept()) == ["0", "1", "2", "3"]
+    assert api_image(journal.kept()[-1]) == "cleaning-service/api:0"
+    with pytest.raises(ReleaseError, match="there is no release to go back to"):
+        to_go_back_to(layout)
 
 
 def test_on_the_command_line(layout: Layout, journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cleaning_service_release import compose
-from cleaning_service_release.layout import Layout
+from cleaning_service_release.layout import Layout, origin
 
 KEPT = 3  # earlier releases, besides the current one
 _ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -93,13 +93,19 @@ class Journal:
         new.replace(self._layout.current)
 
     def prune(self) -> list[str]:
-        """Remove what is older than the kept releases: their directories, images and snapshots; returns the images."""
-        kept = self.kept()
-        for directory in kept[: -KEPT - 1]:
-            shutil.rmtree(directory)
+        """Remove what is older than the kept releases: their directories, images and snapshots; returns the images.
+
+        A rollback makes a copy of the set it goes back to; only the last one counts, so that no other has to go for it.
+        """
+        found = self.kept()
+        last = {origin(directory): directory for directory in found}
+        kept = [directory for directory in found if directory in last.values()][-KEPT - 1 :]
+        for directory in found:
+            if directory not in kept:
+                shutil.rmtree(directory)
         self.prune_snapshots()
         # Another release may have been prepared already, and wait for the lock.
-        sets = [*kept[-KEPT - 1 :], self._layout.wanted, self._layout.previous]
+        sets = [*kept, self._layout.wanted, self._layout.previous]
         needed = {image for directory in sets for image in images_of(directory)}
         unused = [
             image
