@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from cleaning_service_release import compose
 from cleaning_service_release.cli import RETURNED, USAGE, main, to_go_back_to
-from cleaning_service_release.journal import KEPT, Entry, Journal, api_image
 from cleaning_service_release.errors import ReleaseError
+from cleaning_service_release.journal import KEPT, Entry, Journal, api_image
 from cleaning_service_release.layout import Layout, origin, write_origin
 
 from tests.release.conftest import write_set
@@ -76,11 +76,13 @@ def test_rollbacks_leave_the_other_releases_there(
     monkeypatch.setattr(compose, "images", lambda _: [])
     for number in range(KEPT + 1):
         add(layout, journal, number)
+    layout.put(journal.kept()[-1])
     for number in range(KEPT + 1, 2 * KEPT + 1):
         back_to = to_go_back_to(layout)
         add(layout, journal, number)
         copy = write_set(journal.kept()[-1], api_image(back_to).rpartition(":")[2])
         write_origin(copy, origin(back_to))
+        layout.put(copy)
         journal.prune()
         assert sorted(api_image(path)[-1] for path in journal.kept()) == ["0", "1", "2", "3"]
     assert api_image(journal.kept()[-1]) == "cleaning-service/api:0"
