@@ -96,7 +96,8 @@ class LeavingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer, and end."""
         if self._leaving:
-            await self._stop_listening()
+            with contextlib.suppress(OSError):  # of a process out of file descriptors, which has to end well too
+                await self._stop_listening()
             deadline = time.monotonic() + LAST_CONNECTIONS
             while self.server_state.connections and time.monotonic() < deadline:  # noqa: ASYNC110  # uvicorn's own set
                 await asyncio.sleep(0.02)
@@ -110,7 +111,7 @@ class LeavingServer(uvicorn.Server):
             server.close()
             for queue in queues:
                 accepted = []
-                with queue, contextlib.suppress(BlockingIOError):
+                with queue, contextlib.suppress(OSError):  # until nobody is left: BlockingIOError
                     while True:
                         accepted.append(queue.accept()[0])
                 for connection in accepted:

@@ -22,7 +22,7 @@ options:
     type: list
     elements: dict
   links:
-    description: Symbolic links. Each has C(path) and C(target), which need not exist yet.
+    description: Symbolic links. Each has C(path) and C(target), which has to exist.
     type: list
     elements: dict
   absent:
@@ -78,25 +78,28 @@ class Paths:
             if self._module.check_mode:
                 return
             path.mkdir(parents=True)
-        self._attributes(wanted)
+        # A directory may be a link to one, on another disk for instance.
+        self._attributes({**wanted, "path": str(path.resolve())}, path)
 
     def file(self, wanted: dict[str, str]) -> None:
         """Write a file."""
-        path, content = Path(wanted["path"]), wanted["content"].encode()
+        path, content = Path(wanted["path"]), wanted["content"].encode(errors="surrogateescape")
         if path.is_dir():
             self._refuse(path, "a file")
-        before = path.read_bytes() if path.exists() else None
+        before = path.read_bytes() if path.is_file() and not path.is_symlink() else None
         if before != content:
             self._note(path, None if wanted["secret"] else (before or b"", content))
             if self._module.check_mode:
                 return
             self._replace(wanted, content)
-        self._attributes(wanted)
+        self._attributes(wanted, path)
 
     def link(self, path: Path, target: str) -> None:
         """Make a symbolic link."""
         if os.path.lexists(path) and not path.is_symlink():
             self._refuse(path, "a link")
+        if not self._module.check_mode and not (path.parent / target).exists():
+            self._module.fail_json(msg=f"{path}: there is no {target} to link to.", paths=self.changed)
         if path.is_symlink() and str(path.readlink()) == target:
             return
         self._note(path)
@@ -131,25 +134,34 @@ class Paths:
         finally:
             new.unlink(missing_ok=True)
 
-    def _attributes(self, wanted: dict[str, str]) -> None:
+    def _attributes(self, wanted: dict[str, str], path: Path) -> None:
         if self._set_attributes(wanted):
-            self._note(Path(wanted["path"]))
+            self._note(path)
 
     def _set_attributes(self, wanted: dict[str, str]) -> bool:
         arguments = self._module.load_file_common_arguments(wanted)
         return bool(self._module.set_fs_attributes_if_different(arguments, changed=False))
 
     def _note(self, path: Path, contents: tuple[bytes, bytes] | None = None) -> None:
-        if str(path) not in self.changed:
-            self.changed.append(str(path))
-        if contents:
-            before, after = (each.decode(errors="replace").splitlines(keepends=True) for each in contents)
-            self.differences += difflib.unified_diff(before, after, str(path), str(path))
+        if str(path) in self.changed:
+            return
+        self.changed.append(str(path))
+        before, after = (each.decode(errors="replace").splitlines(keepends=True) for each in contents or (b"", b""))
+        difference = [line if line.endswith("\n") else f"{line}\n" for line in difflib.unified_diff(before, after)]
+        self.differences += [f"{path}\n", *difference]
+
+
+class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
+    """Tells the host's journal which paths it sees to, and nothing of what is written there."""
+
+    def _log_invocation(self) -> None:
+        wanted = [each["path"] for kind in ("directories", "files", "links") for each in self.params[kind]]
+        self.log(f"Invoked for {' '.join([*wanted, *self.params['absent']])}")
 
 
 def main() -> None:
     """Do what the task says."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "directories": {
                 "type": "list",

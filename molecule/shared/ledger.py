@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ ATTEMPTS = 3  # of one write, with the same key
 PAUSE = 2.0  # seconds between them
 PATIENCE = 20.0  # seconds that the client waits for an answer
 KEPT_OPEN = 50  # connections between two requests
-THREADS = 1000  # of requests under way at most
+THREADS = 3000  # of requests under way at most; more are sent late
 LOGIN_EVERY = 600.0  # seconds; an access token is good for 900
 PASSWORD = "correct horse battery"  # of everybody whom `seed` makes
 OK, CREATED = 200, 201
@@ -94,8 +94,15 @@ class Writer:
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock)
+    _errors: list[str] = field(default_factory=list)
+    """Of this client itself."""
 
     def __post_init__(self) -> None:
+        self.move(self.url)
+
+    def move(self, url: str) -> None:
+        """Send to another address from now on."""
+        self.url = url
         # Takes a third of the processor time of an asynchronous library, on the machine that is under test too.
         self._http = urllib3.connection_from_url(self.url, maxsize=KEPT_OPEN, retries=False, timeout=PATIENCE)
 
@@ -103,8 +110,8 @@ class Writer:
         """Whether the client is known to the API, in whose name visits are booked."""
         return self._log_in()
 
-    def start(self) -> None:
-        """Find out what can be booked, and begin to write."""
+    def prepare(self) -> int:
+        """Find out what can be booked; returns how many visits."""
         services = self._read("/api/v1/services")
         hourly = next(each for each in services["items"] if each["measures"] == ["hours"])
         self._order = {"service_id": hourly["id"], "hours": 1}
@@ -116,6 +123,10 @@ class Writer:
                     if slot["starts_at"].endswith(":00:00Z"):
                         self._starts += [slot["starts_at"]] * slot["cleaners"]
         self._starts.reverse()
+        return len(self._starts)
+
+    def start(self) -> None:
+        """Begin to write."""
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
 
@@ -124,6 +135,8 @@ class Writer:
         self._ended.set()
         if self._thread:
             self._thread.join(self.attempts * (PATIENCE + PAUSE))
+            assert not self._thread.is_alive(), "a request has neither been answered nor given up"
+        assert not self._errors, self._errors
 
     def between(self, began: float, ended: float) -> list[Request]:
         """The requests that were under way at some moment between these times of time.monotonic()."""
@@ -147,7 +160,11 @@ class Writer:
             while not self._ended.is_set():
                 number, due = number + 1, due + 1 / self.rate
                 time.sleep(max(0.0, due - time.monotonic()))
-                threads.submit(self._send, number, due)
+                threads.submit(self._send, number, due).add_done_callback(self._look)
+
+    def _look(self, sent: Future[None]) -> None:
+        if error := sent.exception():
+            self._errors.append(repr(error))
 
     def _send(self, number: int, due: float) -> None:
         """Send the request of this number, counted from 1, that was due at a time of time.monotonic()."""
@@ -179,10 +196,12 @@ class Writer:
             self.users.add(email)
 
     def _book(self, number: int, due: float) -> None:
-        if not self._token or not self._starts:
+        with self._counting:
+            start = self._starts.pop() if self._token and self._starts else None
+        if start is None:
             return self._register(number, due)
         address = f"{self.name}-{number}"
-        body = self._order | {"starts_at": self._starts.pop(), "address": address}
+        body = self._order | {"starts_at": start, "address": address}
         if self._acknowledged("/api/v1/bookings", body, due):
             self.bookings.add(address)
         return None

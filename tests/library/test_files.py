@@ -1,5 +1,6 @@
 """The module `files`, carried out by Ansible on this machine."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).parents[2]
 MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
@@ -112,6 +115,42 @@ def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict
     assert f"{path} is to be a" in answer["msg"]
     assert "move it away" in answer["msg"]
     assert path.is_dir() or path.read_text() == "kept"
+
+
+def test_a_directory_may_be_a_link_to_one(tmp_path: Path) -> None:
+    other = tmp_path / "other disk"
+    other.mkdir(mode=0o777)
+    (tmp_path / "data").symlink_to(other)
+    wanted = {"directories": [{"path": str(tmp_path / "data"), "mode": "0750", **MINE}]}
+    _, answer = run(tmp_path, **wanted)
+    assert answer["paths"] == [str(tmp_path / "data")]
+    assert other.stat().st_mode & 0o7777 == 0o750
+    assert (tmp_path / "data").is_symlink()
+    _, answer = run(tmp_path, **wanted)
+    assert not answer["changed"]
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    """A wrong time zone would otherwise be set without a word."""
+    code, answer = run(tmp_path, links=[{"path": str(tmp_path / "zone"), "target": "Europe/Berln"}])
+    assert code != 0
+    assert answer["msg"] == f"{tmp_path}/zone: there is no Europe/Berln to link to."
+
+
+def test_the_journal_is_told_of_paths_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _, message, **__: logged.append(message))
+    content = f"SECRET_KEY={'s' * 32}\nSMTP_PASSWORD=hidden\n"
+    spec = importlib.util.spec_from_file_location("files", ROOT / "library" / "files.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    wanted = {"files": [{"path": str(tmp_path / "env"), "content": content, **MINE}]}
+    with patch_module_args(wanted), pytest.raises(SystemExit):
+        module.main()
+    assert (tmp_path / "env").read_text() == content
+    assert logged == [f"Invoked for {tmp_path}/env"]
 
 
 def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path) -> None:

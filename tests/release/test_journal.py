@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from cleaning_service_release import compose
-from cleaning_service_release.cli import RETURNED, USAGE, main, to_go_back_to
+from cleaning_service_release.cli import RETURNED, USAGE, kept_as, main, to_go_back_to
 from cleaning_service_release.errors import ReleaseError
 from cleaning_service_release.journal import KEPT, Entry, Journal, api_image
 from cleaning_service_release.layout import Layout, origin, write_origin
@@ -86,6 +86,7 @@ def test_rollbacks_leave_the_other_releases_there(
         journal.prune()
         assert sorted(api_image(path)[-1] for path in journal.kept()) == ["0", "1", "2", "3"]
     assert api_image(journal.kept()[-1]) == "cleaning-service/api:0"
+    assert kept_as(layout, "20261125T090002Z").name == "20261125T090004Z", "its copy"
     with pytest.raises(ReleaseError, match="there is no release to go back to"):
         to_go_back_to(layout)
 

@@ -25,6 +25,15 @@ def test_a_setting_restarts_what_it_touches_and_nothing_else(host: Host) -> None
     assert playbook().returncode == 0
 
 
+def test_no_secret_is_in_the_journal(host: Host) -> None:
+    """Ansible tells it about each step."""
+    secrets = host.check_output(f"sed -nE 's/^[A-Z_]*(KEY|TOKEN|PASSWORD)=(.+)/\\2/p' {DIRECTORY}/.env").splitlines()
+    assert len(secrets) >= 3
+    journal = host.check_output("journalctl --no-pager --all")
+    assert f"Invoked for {DIRECTORY}/wanted/env" in journal
+    assert not any(secret in journal for secret in secrets)
+
+
 def test_a_manager_changed_file_comes_back(host: Host, world: httpx.Client) -> None:
     host.check_output(f"sed -i s/REQUEST_TIMEOUT=30/REQUEST_TIMEOUT=3000/ {DIRECTORY}/.env")
     run = playbook("--tags", "always,stack")

@@ -38,6 +38,7 @@ def writer(host: Host) -> Iterator[Writer]:
     writer = Writer(f"http://{address()}")
     if not writer.knows_client():  # a host that is tested a second time has the small company already
         start_anew(host)
+    writer.prepare()
     writer.start()
     yield writer
     writer.close()

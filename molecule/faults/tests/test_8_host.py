@@ -10,7 +10,7 @@ from trial import Trial
 def test_host_rebooted(host: Host, trial: Trial) -> None:
     trial.begin()
     subprocess.run(["docker", "restart", HOST], check=True, capture_output=True)
-    trial.writer.url = f"http://{address()}"
+    trial.writer.move(f"http://{address()}")
     trial.await_well(180)
     assert trial.restarted() == set(CONTAINERS)
     # A start that takes its time is no fault; what was called one has to be told and resolved like any other.

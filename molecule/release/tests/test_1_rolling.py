@@ -1,4 +1,4 @@
-"""From version A to B and back, again and again, while clients send."""
+"""From version A to B, and in the long run back, again and again, while clients send."""
 
 import json
 import os

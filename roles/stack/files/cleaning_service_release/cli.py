@@ -118,7 +118,7 @@ def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
 
 
 def kept_as(layout: Layout, name: str) -> Path:
-    """Find a kept release by its name.
+    """Find a kept release by its name, or by that of the release it is a copy of.
 
     Raises:
         ReleaseError: there is none of that name.
@@ -126,9 +126,10 @@ def kept_as(layout: Layout, name: str) -> Path:
     journal = Journal(layout)
     found = journal.kept()
     names = ", ".join(path.name for path in found if path != journal.current()) or "none"
-    if not any(path.name == name for path in found):
+    meant = [path for path in reversed(found) if name in (path.name, origin(path))]
+    if not meant:
         raise ReleaseError(f"there is no release {name}; kept are: {names}")
-    return layout.releases / name
+    return meant[0]
 
 
 def to_go_back_to(layout: Layout) -> Path:
