@@ -71,7 +71,8 @@ def seed(host: Host) -> str:
 def start_anew(host: Host) -> None:
     """Have nothing but that small company in the database, whatever another scenario has left in it."""
     host.check_output("cleaning-service-monitor pause 5m --reason 'another database'")
-    host.check_output(f"{COMPOSE} stop && rm -f {DIRECTORY}/data/cleaning_service_stable.db*")
+    # Redis remembers what the other company offered.
+    host.check_output(f"{COMPOSE} stop && rm -rf {DIRECTORY}/data/cleaning_service_stable.db* {DIRECTORY}/redis/data/*")
     _in_api_image(host, "migrate")
     seed(host)
     host.check_output(f"{COMPOSE} up --detach --wait --wait-timeout 90")
