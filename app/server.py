@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from types import FrameType
 
 import uvicorn
@@ -20,7 +19,7 @@ from app.settings import Settings, load_settings_or_exit
 
 KEEP_ALIVE = 75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
 DRAIN_TIMEOUT = 15  # seconds for requests in progress after SIGTERM, and after DRAIN_SECONDS
-LAST_CONNECTIONS = 1.0  # seconds for the requests of connections that were there when it stopped listening
+LAST_LOOKS = 50  # at the connections that were there when it stopped listening, 20 ms apart
 STARTUP_FAILURE = 3  # exit code
 
 
@@ -98,8 +97,10 @@ class LeavingServer(uvicorn.Server):
         if self._leaving:
             with contextlib.suppress(OSError):  # of a process out of file descriptors, which has to end well too
                 await self._stop_listening()
-            deadline = time.monotonic() + LAST_CONNECTIONS
-            while self.server_state.connections and time.monotonic() < deadline:  # noqa: ASYNC110  # uvicorn's own set
+            # Rounds of the event loop and not seconds: in each it reads what has come, however long it stood still.
+            for _ in range(LAST_LOOKS):
+                if not self.server_state.connections:
+                    break
                 await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 

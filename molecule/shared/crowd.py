@@ -1,12 +1,12 @@
-"""Many clients at once: over 100 requests a second, half of them POST, on connections that stay open, none repeated."""
+"""Many clients at once: half of their requests are POST, on connections that stay open, none is repeated."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from ledger import OK, Request, Writer
 
@@ -19,7 +19,6 @@ _READS = ("/api/v1/services", "/health", "/api/v1/bookings", "/api/v1/users/me")
 class Crowd(Writer):
     """Writes a ledger too; what is not a booking or a registration is a quote or a read."""
 
-    rate: float = 110.0
     attempts: int = 1
 
     def _send(self, number: int, due: float) -> None:
@@ -43,5 +42,8 @@ def told(requests: list[Request]) -> str:
     return f"{len(requests)} requests, {sum(failures.values())} failed{how}, longest answer {longest:.2f} s"
 
 
-AtWork = Callable[[str], AbstractContextManager[Crowd]]
-"""Lets the crowd work while something is done, which is named."""
+class AtWork(Protocol):
+    """Lets the crowd work while something is done, which is named."""
+
+    def __call__(self, what: str, rate: float = ...) -> AbstractContextManager[Crowd]:
+        """Begin, with so many requests a second."""

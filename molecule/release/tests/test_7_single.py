@@ -9,6 +9,8 @@ from converged import API, API_2, DIRECTORY, MONITOR, inspect
 from crowd import AtWork
 from testinfra.host import Host
 
+RATE = 50.0  # requests a second: what waits while the only replica is replaced comes all at once
+
 
 def watched(host: Host) -> list[str]:
     """The containers that the monitor looks after."""
@@ -25,7 +27,7 @@ def test_nobody_notices_with_a_single_replica(host: Host, checkout: Callable[[st
     next_one = checkout("single")
     next_one.change_proxy()  # as in the test before: this one is about the API alone
     next_one.set_version("7.0.0")
-    with crowd("a release with a single replica"):
+    with crowd("a release with a single replica", RATE):
         code, said = next_one.play("playbooks/deploy.yml", "--extra-vars", ONE_REPLICA)
     assert code == 0, said
     assert inspect(host, API)["Config"]["Image"] != before
