@@ -24,8 +24,8 @@ def version(checkout: Callable[[str], Checkout], name: str) -> Checkout:
 @pytest.mark.timeout(300 + 90 * RELEASES)
 def test_nobody_notices(host: Host, checkout: Callable[[str], Checkout], crowd: AtWork) -> None:
     versions = [version(checkout, "2.0.0"), version(checkout, "3.0.0")]
-    untouched = {name: inspect(host, name)["State"]["StartedAt"] for name in CONTAINERS if name not in (API, API_2)}
     with crowd(f"{RELEASES} rolling releases"):
+        untouched = {name: inspect(host, name)["State"]["StartedAt"] for name in CONTAINERS if name not in (API, API_2)}
         for number in range(RELEASES):
             before = {name: inspect(host, name)["Image"] for name in (API, API_2)}
             code, said = versions[number % 2].play("playbooks/deploy.yml")
