@@ -94,8 +94,9 @@ class Paths:
             self._replace(wanted, content)
         self._attributes(wanted, path)
 
-    def link(self, path: Path, target: str) -> None:
+    def link(self, wanted: dict[str, str]) -> None:
         """Make a symbolic link."""
+        path, target = Path(wanted["path"]), wanted["target"]
         if os.path.lexists(path) and not path.is_symlink():
             self._refuse(path, "a link")
         if not self._module.check_mode and not (path.parent / target).exists():
@@ -192,15 +193,10 @@ def main() -> None:
     )
     paths, path = Paths(module), ""
     try:
-        for wanted in module.params["directories"]:
-            path = wanted["path"]
-            paths.directory(wanted)
-        for wanted in module.params["files"]:
-            path = wanted["path"]
-            paths.file(wanted)
-        for wanted in module.params["links"]:
-            path = wanted["path"]
-            paths.link(Path(path), wanted["target"])
+        for kind, see_to in {"directories": paths.directory, "files": paths.file, "links": paths.link}.items():
+            for wanted in module.params[kind]:
+                path = wanted["path"]
+                see_to(wanted)
         for path in module.params["absent"]:
             paths.absent(Path(path))
     except OSError as error:

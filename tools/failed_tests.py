@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-LONGEST = 600  # characters of a message
+LONGEST = 300  # characters of a message
+MOST = 10  # tests of a report: where more have failed, the first ones say why
 
 
 def failed(report: Path) -> list[str]:
@@ -17,5 +18,9 @@ def failed(report: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for line in (line for name in sys.argv[1:] for line in failed(Path(name))):
-        print(line)
+    for name in sys.argv[1:]:
+        lines = failed(Path(name))
+        for line in lines[:MOST]:
+            print(line)
+        if len(lines) > MOST:
+            print(f"and {len(lines) - MOST} more")
