@@ -9,6 +9,10 @@ inventory=inventory/${INVENTORY:?name a directory below inventory/}
 secrets=$(mktemp -d)
 trap 'rm -rf "$secrets"; [ -z "${SSH_AGENT_OF_OURS:-}" ] || ssh-agent -k >/dev/null' EXIT
 
+if [ -n "${SSH_KEY:-}" ] && [ -z "${SSH_KNOWN_HOSTS:-}" ]; then
+    echo "SSH_KNOWN_HOSTS is empty: it must hold the servers' lines of known_hosts, or nobody knows who answers." >&2
+    exit 2
+fi
 arguments=(--inventory "$inventory")
 if [ -n "${SSH_KEY:-}" ]; then
     eval "$(ssh-agent -s)" >/dev/null

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cleaning_service_monitor.state import RunLock
 
 from tests.monitor.helpers import PACKAGE_DIRECTORY, Service, component, docker, write_config
 
@@ -93,6 +94,16 @@ def test_pause_and_resume(config: Path) -> None:
     assert "a new release" in call(config, "status").stdout
     assert call(config, "resume").stdout == "Resumed.\n"
     assert call(config, "resume").stdout == "There was no pause.\n"
+
+
+def test_pause_waits_for_the_monitor_if_it_runs(config: Path) -> None:
+    assert call(config, "pause", "30m", "--wait", "1h").returncode == 0, "none runs"
+    lock = RunLock(config.parent / "state")
+    assert lock.acquire()
+    done = call(config, "pause", "30m", "--wait", "1s")
+    assert done.returncode == 2
+    assert "paused, but a cure has not ended within 1 s" in done.stderr
+    lock.release()
 
 
 @pytest.mark.parametrize("time", ["0m", "25h", "30", "m", "-5m", "1.5h", "1d", ""])

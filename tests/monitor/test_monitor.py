@@ -170,8 +170,8 @@ def test_a_pause_is_respected_and_its_end_is_not_missed(stack: tuple[Path, str, 
     config, redis, _ = stack
     process = monitor(config)
     process.wait_for("monitor check")
-    assert process.command("pause", "30m", "--reason", "a deployment").returncode == 0
-    process.wait_for("monitor paused")
+    assert process.command("pause", "30m", "--reason", "a deployment", "--wait", "20s").returncode == 0
+    assert "monitor paused" in process.events()
     docker("kill", redis)
     process.wait_for("redis down")
     assert process.stop() == 0

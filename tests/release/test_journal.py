@@ -123,7 +123,18 @@ def test_back_again_goes_further_back(layout: Layout, journal: Journal) -> None:
     assert to_go_back_to(layout).name == "20261125T090000Z"
 
 
-@pytest.mark.parametrize("trouble", ["interrupted", "something else is in place"])
+def test_back_from_a_release_after_a_rollback_is_to_what_ran_before(layout: Layout, journal: Journal) -> None:
+    for number in range(3):
+        add(layout, journal, number)
+    # 2 was bad, and a rollback to 1 is kept as 3; then comes 4, which is bad too.
+    add(layout, journal, 3)
+    write_origin(layout.releases / "20261125T090003Z", "20261125T090001Z")
+    add(layout, journal, 4)
+    layout.put(layout.releases / "20261125T090004Z")
+    assert to_go_back_to(layout).name == "20261125T090003Z"
+
+
+@pytest.mark.parametrize("trouble", ["interrupted", "taken back", "something else is in place"])
 def test_back_from_a_release_that_did_not_end_is_to_the_last_good_one(
     layout: Layout, journal: Journal, trouble: str
 ) -> None:
@@ -132,6 +143,8 @@ def test_back_from_a_release_that_did_not_end_is_to_the_last_good_one(
     layout.put(layout.releases / "20261125T090001Z")
     if trouble == "interrupted":
         layout.under_way.touch()
+    elif trouble == "taken back":
+        layout.failed.touch()
     else:
         layout.put(layout.wanted)
     assert to_go_back_to(layout).name == "20261125T090001Z"

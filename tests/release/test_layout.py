@@ -33,6 +33,25 @@ def test_what_ran_before_comes_back(layout: Layout) -> None:
     assert not list(layout.directory.rglob("*.new"))
 
 
+def test_a_rollback_leaves_a_renewed_certificate(layout: Layout) -> None:
+    names = ("certificate.pem", "certificate-key.pem")
+    for name in names:
+        (layout.wanted / name).write_text("old")
+    layout.put(layout.wanted)
+    layout.keep(layout.previous)
+    assert layout.renewed(layout.previous) == set(names)
+    for name in names:
+        (layout.wanted / name).write_text("renewed")
+    layout.put(layout.wanted)
+    layout.put(layout.previous, but=layout.renewed(layout.previous))
+    assert (layout.directory / "proxy/config/certificate.pem").read_text() == "renewed"
+    (layout.previous / "Caddyfile").write_text("another domain")
+    assert layout.renewed(layout.previous) == set()
+    (layout.previous / "Caddyfile").write_text("new")
+    (layout.previous / names[0]).unlink()
+    assert layout.renewed(layout.previous) == set(), "it has none to be renewed"
+
+
 def test_a_change_of_one_file_is_that_of_one_place(layout: Layout) -> None:
     layout.put(layout.wanted)
     layout.env_file.write_text("REQUEST_TIMEOUT=3000")
@@ -66,11 +85,15 @@ def test_what_the_monitor_watched_comes_back_with_its_release(layout: Layout) ->
     monitor = layout.directory / "monitor.json"
     old = write_set(layout.releases / "old", "old")
     assert not layout.put_monitor(old), "a set without it leaves it as it is"
-    monitor.write_text("two replicas")
+    write_json(monitor, {"components": ["api", "api_2"], "host": {"certificate_name": "a"}, "alerts": {"host": "old"}})
     layout.remember_monitor(old)
     assert not layout.put_monitor(old), "it is the same"
-    monitor.write_text("one replica")
+    write_json(monitor, {"components": ["api"], "host": {"disk_full_percent": 95}, "alerts": {"host": "new"}})
     assert layout.put_monitor(old)
-    assert monitor.read_text() == "two replicas"
+    assert read_json(monitor) == {
+        "components": ["api", "api_2"],
+        "host": {"disk_full_percent": 95, "certificate_name": "a"},
+        "alerts": {"host": "new"},  # an alert must not go where nobody reads it any more
+    }
     layout.remember_monitor(layout.releases / "missing")
     assert not (layout.releases / "missing").exists()

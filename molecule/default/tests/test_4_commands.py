@@ -55,6 +55,19 @@ def test_setup_script(host: Host) -> None:
     assert "The service is up" in out
 
 
+def test_setup_script_leaves_an_interrupted_release_as_it_is(host: Host) -> None:
+    """Nobody has seen whether the files work that are in place; all that runs would be replaced at once."""
+    began = inspect(host, API)["State"]["StartedAt"]
+    host.check_output(f"cd {DIRECTORY} && cp -p .env /root/env && echo LOG_LEVEL=debug >>.env")
+    host.check_output(f"touch {DIRECTORY}/releases/under-way.json")
+    try:
+        out = host.check_output(f"cd {DIRECTORY} && ./scripts/setup_stable.sh")
+    finally:
+        host.check_output(f"cd {DIRECTORY} && mv /root/env .env && rm releases/under-way.json")
+    assert "A release was interrupted" in out
+    assert inspect(host, API)["State"]["StartedAt"] == began
+
+
 def test_copy_of_the_database(host: Host) -> None:
     host.check_output(f"cd {DIRECTORY} && cp data/cleaning_service_stable.db data/backup_20260101.db")
     assert host.file(f"{DIRECTORY}/data/backup_20260101.db").size > 0

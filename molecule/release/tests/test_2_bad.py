@@ -127,6 +127,8 @@ def test_a_bad_release_never_takes_over(
     assert httpx.get(f"http://{address()}/health", trust_env=False).json()["version"] == serving
     last = json.loads(host.check_output(f"tail -n 1 {DIRECTORY}/releases/releases.jsonl"))
     assert last["outcome"] == "returned"
+    # The monitor tells of it as long as this stands there.
+    assert json.loads(host.file(f"{DIRECTORY}/releases/failed.json").content_string)["id"] == last["id"]
     wait_until(
         lambda: any(
             message.kind == "problem" and message.body["component"] == "release" for message in receiver.messages

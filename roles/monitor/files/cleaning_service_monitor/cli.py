@@ -1,6 +1,7 @@
 """The command line: run, check, status, history, pause, resume, test-alert; and what the service runs beside itself."""
 
 import argparse
+import contextlib
 import json
 import re
 import socket
@@ -20,7 +21,7 @@ from cleaning_service_monitor.incidents import Incident, Incidents
 from cleaning_service_monitor.ladder import Health
 from cleaning_service_monitor.monitor import AlreadyRunningError, Monitor
 from cleaning_service_monitor.probes import Prober
-from cleaning_service_monitor.state import MAX_PAUSE, Maintenance, RunLock, StateFile
+from cleaning_service_monitor.state import MAX_PAUSE, Maintenance, Pause, RunLock, StateFile
 
 OK, SICK, TROUBLE, NOT_RUNNING = 0, 1, 2, 3
 _NOT_RUNNING_LINE = "The monitor does not run. Start it: systemctl start cleaning-service-monitor.service"
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     pause.add_argument("seconds", metavar="TIME", type=_duration, help="for example 90s, 30m or 2h; at most 24h")
     pause.add_argument("--reason", metavar="TEXT", default="not given", help="shown in the log and by status")
     pause.add_argument("--at-least", action="store_true", help="leave a pause as it is that ends later")
+    pause.add_argument("--wait", metavar="TIME", type=_duration, help="until no cure is at work any more, at most")
     pause.set_defaults(command=_pause)
     resume = commands.add_parser("resume", help="end a pause before its time")
     resume.add_argument("--reason", metavar="TEXT", help="end only the pause that began for this reason")
@@ -132,7 +134,7 @@ def _report(config: Config) -> dict[str, Any]:
         "running": fresh and _held(config.state_dir),
         "healthy": healthy,
         "updated": updated,
-        "paused": {"until": pause.until, "reason": pause.reason} if pause else None,
+        "paused": asdict(pause) if pause else None,
         "components": components,
     }
 
@@ -237,8 +239,23 @@ def _read_certificate(_config: Config, options: argparse.Namespace) -> int:
 
 def _pause(config: Config, options: argparse.Namespace) -> int:
     pause = Maintenance(config.state_dir).begin(options.seconds, options.reason, at_least=options.at_least)
+    if options.wait and not _heeded(config.state_dir, pause, options.wait):
+        return _fail(f"paused, but a cure has not ended within {options.wait:g} s")
     _say(f"Paused until {_local(pause.until)}. End it earlier with: cleaning-service-monitor resume")
     return OK
+
+
+def _heeded(directory: Path, pause: Pause, seconds: float) -> bool:
+    """Wait until the monitor, if it runs, knows of the pause, which it reads between two cures; say whether it does."""
+    deadline = time.monotonic() + seconds
+    while _held(directory):
+        with contextlib.suppress(OSError, ValueError):
+            if StateFile(directory).load().get("paused") == asdict(pause):
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.25)
+    return True
 
 
 def _resume(config: Config, options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from types import FrameType
 
 from cleaning_service_monitor.config import Component, Config
@@ -296,7 +297,7 @@ class Monitor:
             "pid": os.getpid(),
             "started": self._started,
             "updated": time.time(),
-            "paused": {"until": self._pause.until, "reason": self._pause.reason} if self._pause else None,
+            "paused": asdict(self._pause) if self._pause else None,
             "components": {
                 name: {
                     "health": track.health.value,

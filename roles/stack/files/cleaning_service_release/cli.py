@@ -133,7 +133,7 @@ def kept_as(layout: Layout, name: str) -> Path:
 
 
 def to_go_back_to(layout: Layout) -> Path:
-    """Find the release that ran before the current one.
+    """Find the release that ran before the current one; after a rollback, the one before that which it went back to.
 
     Or the current one itself, where a release has failed or was interrupted, so that something else may run.
 
@@ -142,12 +142,14 @@ def to_go_back_to(layout: Layout) -> Path:
     """
     journal = Journal(layout)
     current = journal.current()
-    if current and (layout.under_way.exists() or layout.differing(current)):
+    if current and (layout.under_way.exists() or layout.failed.exists() or layout.differing(current)):
         return current
-    earlier = [path for path in journal.kept() if current and origin(path) < origin(current)]
+    earlier = journal.kept()[:-1] if current else []
+    if current and origin(current) != current.name:
+        earlier = sorted((path for path in earlier if origin(path) < origin(current)), key=origin)
     if not earlier:
         raise ReleaseError("there is no release to go back to: none before this one is kept")
-    return max(earlier, key=origin)
+    return earlier[-1]
 
 
 def _list(layout: Layout, *, as_json: bool) -> int:

@@ -199,7 +199,7 @@ def run(command: Sequence[str], *, timeout: float, check: bool = True, both: boo
     Args:
         command: program and arguments.
         timeout: seconds.
-        check: whether a failure is an error; else nothing is returned then.
+        check: whether a failure, or too long a time, is an error; else nothing is returned then.
         both: return what it writes to standard error too.
 
     Raises:
@@ -217,8 +217,12 @@ def run(command: Sequence[str], *, timeout: float, check: bool = True, both: boo
             errors="replace",
         )
     except subprocess.TimeoutExpired as error:
+        if not check:
+            return ""
         raise ReleaseError(f"`{shown}` took longer than {timeout:g} s") from error
     except OSError as error:
+        if not check:
+            return ""
         raise ReleaseError(f"`{shown}` cannot be run: {error.strerror}") from error
     if done.returncode == 0:
         return done.stdout + done.stderr if both else done.stdout

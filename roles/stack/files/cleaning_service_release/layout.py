@@ -7,7 +7,7 @@ kept release, and the files in place, which the containers use.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,12 @@ PLACES: Mapping[str, str] = {
     "certificate-key.pem": "proxy/config/certificate-key.pem",
     "pages": "proxy/config/pages",
 }
+_CERTIFICATE = {"certificate.pem", "certificate-key.pem"}
 _NEW = ".new"
 _MONITOR = "monitor.json"
+# What of the monitor's settings belongs to a release; the others, such as where alerts go, are the host's.
+_WATCHED = {"components", "canary_token"}
+_WATCHED_OF_HOST = {"certificate_name", "certificate_port"}
 _ORIGIN = "origin"
 
 
@@ -73,18 +77,30 @@ class Layout:
             _copy(self.directory / _MONITOR, target / _MONITOR)
 
     def put_monitor(self, source: Path) -> bool:
-        """Put what the monitor watched then in place; whether that is another one than before."""
-        if not (source / _MONITOR).exists() or _content(source / _MONITOR) == _content(self.directory / _MONITOR):
+        """Let the monitor watch what it watched then; whether that is something else than now."""
+        then, now = read_json(source / _MONITOR), read_json(self.directory / _MONITOR)
+        if not then or not now:
             return False
-        new = self.directory / (_MONITOR + _NEW)
-        _copy(source / _MONITOR, new)
-        new.replace(self.directory / _MONITOR)
+        wanted = {
+            **now,
+            **_only(_WATCHED, then),
+            "host": {**now.get("host", {}), **_only(_WATCHED_OF_HOST, then.get("host", {}))},
+        }
+        if wanted == now:
+            return False
+        write_json(self.directory / _MONITOR, wanted)
         return True
 
-    def put(self, source: Path) -> None:
-        """Put a set in place, each file at once or not at all."""
+    def renewed(self, source: Path) -> set[str]:
+        """Return the names of what a rollback to a set leaves in place: a certificate may have been renewed since."""
+        there = [_content(source / name) and _content(self.directory / PLACES[name]) for name in sorted(_CERTIFICATE)]
+        same = _content(source / "Caddyfile") == _content(self.directory / PLACES["Caddyfile"])
+        return set(_CERTIFICATE) if same and all(there) else set()
+
+    def put(self, source: Path, *, but: Collection[str] = ()) -> None:
+        """Put a set in place, each file at once or not at all, but for what is named."""
         for name, place in PLACES.items():
-            if _content(source / name) == _content(self.directory / place):
+            if name in but or _content(source / name) == _content(self.directory / place):
                 continue
             target = self.directory / place
             new = target.with_name(target.name + _NEW)
@@ -127,6 +143,10 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _only(keys: set[str], found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in found if key in keys}
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -22,6 +22,7 @@ LONGEST = 1200  # seconds for a release; what ran before is then brought back
 RETURN = 300  # seconds for that
 LOCK_PATIENCE = float(LONGEST + RETURN + 60)  # seconds to wait for another release
 QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
+CURE = 240  # seconds that a cure of the monitor may take, which is at work when a release begins
 ROOM = 200e6  # bytes that must be free besides what a snapshot needs
 PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
 _MONITOR = "/usr/local/bin/cleaning-service-monitor"
@@ -83,7 +84,7 @@ class Releaser:
             ReleaseError: it failed, and what ran before runs.
         """
         self._layout.releases.mkdir(mode=0o700, exist_ok=True)
-        with self._locked(order):
+        with self._locked(order), self._monitor_quiet(order):
             source = order.choose()
             reasons = self.plan(source)
             if not reasons:
@@ -91,8 +92,7 @@ class Releaser:
             image = api_image(source)
             for reason in reasons:
                 self._say(f"to do: {reason}")
-            with self._monitor_quiet(order):
-                self._release(order, source)
+            self._release(order, source)
             return image
 
     def _drift(self) -> list[str]:
@@ -120,7 +120,7 @@ class Releaser:
         changed: list[str] = []
         try:
             with _time_limit():
-                self._bring(source, name, changed)
+                self._bring(order, source, name, changed)
         except Exception as error:  # whatever it is, what ran before has to come back
             cause = error if isinstance(error, ReleaseError) else ReleaseError(f"{type(error).__name__}: {error}")
             self._say("\n  ".join([f"failed: {cause}", *cause.evidence]))
@@ -161,10 +161,14 @@ class Releaser:
         except (OSError, ReleaseError) as error:
             self._say(f"it runs, and not all of it could be written down or cleared away: {error}")
 
-    def _bring(self, source: Path, name: str, changed: list[str]) -> None:
+    def _bring(self, order: Order, source: Path, name: str, changed: list[str]) -> None:
         self._see_room()
+        if Path(_MONITOR).exists():
+            # The pause in force ends later, and stays. A cure that was at work when it began must have ended.
+            wait = ["pause", "1s", "--at-least", "--wait", f"{CURE}s"]
+            compose.run([_MONITOR, *wait], timeout=CURE + compose.QUICK, check=False)
         try:
-            self._layout.put(source)
+            self._layout.put(source, but=self._layout.renewed(source) if order.kind == "rollback" else ())
         except OSError as error:
             raise ReleaseError(f"{error.filename} cannot be written: {error.strerror}") from error
         self._replace_all(name, changed)
