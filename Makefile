@@ -42,8 +42,8 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases (about 40 minutes)
-	@tools/test.sh lint unit default faults release
+test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 40 minutes)
+	@tools/test.sh lint unit default faults release standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed ## all linters and type checks
 	@tools/test.sh lint
@@ -61,9 +61,9 @@ release: test-machine setup ## converge a real host and release, well and badly,
 	@tools/test.sh release
 
 standalone: test-machine setup ## set up a server by scripts/setup_stable.sh, from a bundle without a network and from a checkout (about 10 minutes)
-	@tools/test.sh standalone
+	@LONG=1 tools/test.sh standalone
 
-test-long: test-machine setup ## what takes too long for every change: 24 releases in a row, operators killed at 5 moments, a server from the bundle
+test-long: test-machine setup ## what takes too long for every change: 24 releases in a row, operators killed at 5 moments, servers from a bundle and a checkout
 	@LONG=1 RELEASES=24 MOMENTS=5 tools/test.sh release standalone
 
 bench: test-machine setup ## measure speed and scale against what the framework and the hash can do (about 10 minutes)

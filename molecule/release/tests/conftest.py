@@ -1,6 +1,5 @@
 """The converged host with a crowd at work, and checkouts that differ from this one."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import testinfra
+from bounded import leave_long_out
 from checkout import Checkout
 from converged import HOST, address, start_anew, wait_until
 from crowd import AtWork, Crowd, told
@@ -85,6 +85,4 @@ def crowd(host: Host) -> AtWork:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In the order of their files, and within a file as they are written there; those marked `long` if LONG is set."""
     items.sort(key=lambda item: Path(item.location[0]).name)
-    if not os.environ.get("LONG"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    leave_long_out(config, items)

@@ -99,6 +99,7 @@ class Bad:
     reason: str
 
 
+@pytest.mark.usefixtures("receiver")  # it listens from now on
 @pytest.mark.parametrize(
     "bad",
     [
@@ -110,7 +111,7 @@ class Bad:
     ids=lambda bad: bad.spoil.__name__,
 )
 def test_a_bad_release_never_takes_over(
-    host: Host, checkout: Callable[[str], Checkout], receiver: Receiver, crowd: AtWork, bad: Bad
+    host: Host, checkout: Callable[[str], Checkout], crowd: AtWork, bad: Bad
 ) -> None:
     spoiled = checkout("bad")
     bad.spoil(spoiled)
@@ -129,13 +130,15 @@ def test_a_bad_release_never_takes_over(
     assert last["outcome"] == "returned"
     # The monitor tells of it as long as this stands there.
     assert json.loads(host.file(f"{DIRECTORY}/releases/failed.json").content_string)["id"] == last["id"]
-    wait_until(
-        lambda: any(
-            message.kind == "problem" and message.body["component"] == "release" for message in receiver.messages
-        ),
-        120,
-        "an alert about the release",
-    )
+
+
+def told_of_the_release(receiver: Receiver, kind: str) -> bool:
+    return any(message.kind == kind and message.body["component"] == "release" for message in receiver.messages)
+
+
+def test_a_person_is_told(receiver: Receiver) -> None:
+    wait_until(lambda: told_of_the_release(receiver, "problem"), 120, "an alert about the release")
+    assert not told_of_the_release(receiver, "resolved")
 
 
 def test_a_good_release_ends_the_alarm(
@@ -150,10 +153,4 @@ def test_a_good_release_ends_the_alarm(
     assert code == 0, said
     assert "9998" in schema(host)
     assert not host.file(f"{DIRECTORY}/releases/failed.json").exists
-    wait_until(
-        lambda: any(
-            message.kind == "resolved" and message.body["component"] == "release" for message in receiver.messages
-        ),
-        120,
-        "the message that the release's incident is over",
-    )
+    wait_until(lambda: told_of_the_release(receiver, "resolved"), 120, "the message that its incident is over")

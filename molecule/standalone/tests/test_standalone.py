@@ -115,6 +115,7 @@ def online() -> tuple[Host, str]:
     return testinfra.get_host(f"docker://{ONLINE}"), environment
 
 
+@pytest.mark.long
 def test_a_bare_server_with_a_copy_of_the_checkout(online: tuple[Host, str]) -> None:
     host, environment = online
     set_up(host, environment)
@@ -122,10 +123,12 @@ def test_a_bare_server_with_a_copy_of_the_checkout(online: tuple[Host, str]) -> 
     assert answers(host)
 
 
+@pytest.mark.long
 def test_again_changes_nothing(online: tuple[Host, str]) -> None:
     assert "changed=0 " in set_up(*online)
 
 
+@pytest.mark.long
 def test_an_argument_is_handed_on(online: tuple[Host, str]) -> None:
     host, environment = online
     done = host.run(f"env {environment} {SETUP} --extra-vars stack_api_replicas=9")
@@ -134,6 +137,7 @@ def test_an_argument_is_handed_on(online: tuple[Host, str]) -> None:
     assert answers(host)
 
 
+@pytest.mark.long
 def test_the_copy_on_the_server_starts_what_is_stopped(online: tuple[Host, str]) -> None:
     host, _ = online
     host.check_output("cleaning-service-monitor pause 5m --reason test")
