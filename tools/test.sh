@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 mkdir -p .cache/test
 rm -f .cache/test/*.xml
 export COLUMNS=${COLUMNS:-150}  # Molecule folds what it shows of Ansible
-passed=0 failed=0 failures=() unit=
+passed=0 failed=0 failures=()
 
 step() {
     local name=$1 started=$SECONDS
@@ -48,27 +48,12 @@ covered() {
     coverage combine --quiet && coverage report
 }
 
-# Tests of app and monitor compute while the hosts of the scenario `faults` are waited for: they run side by side. The tests come last
-# in line for the processor. Linux counts a session as one there, so they get a session of their own.
-begin_unit() {
+unit() {
     rm -rf .cache/coverage
     mkdir -p .cache/coverage
-    # shellcheck disable=SC2016  # the inner shell expands it
-    setsid bash -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 "$@"' _ \
-        coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" --junitxml=.cache/test/unit.xml \
-        >.cache/test/unit.log 2>&1 &
-    unit=$!
-}
-
-unit_has_ended() {
-    tail --lines=+1 --pid="$unit" --follow .cache/test/unit.log
-    wait "$unit"
-}
-
-# Those that a neighbour would disturb come afterwards, one by one.
-end_unit() {
-    step "tests of app and monitor" unit_has_ended
-    unit=
+    # Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
+    step "tests of app and monitor" coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
+        --junitxml=.cache/test/unit.xml
     step "tests that need the machine alone" coverage run -m pytest -m alone --junitxml=.cache/test/unit-alone.xml
     step "branch coverage of app" covered
 }
@@ -79,11 +64,6 @@ remove_hosts() {
         molecule destroy --scenario-name "$scenario" >.cache/test/destroy.log 2>&1 || failed=1
     done
     return "$failed"
-}
-
-clean_up() {
-    [ -z "$unit" ] || kill -- "-$unit"
-    [ "${#scenarios[@]}" = 0 ] || remove_hosts
 }
 
 for group in "$@"; do
@@ -101,20 +81,15 @@ if [ "${#scenarios[@]}" -gt 0 ]; then
     flock --nonblock 9 || { echo "test.sh: another run on this machine is using the test hosts" >&2; exit 1; }
     # What is left of an earlier run would pass for a host that this one has made.
     remove_hosts || { cat .cache/test/destroy.log; exit 1; }
+    trap remove_hosts EXIT
 fi
-trap clean_up EXIT
 
 [[ $groups != *" lint "* ]] || lint
-if [[ $groups == *" unit "* && $groups != *" faults "* ]]; then
-    begin_unit
-    end_unit
-fi
+[[ $groups != *" unit "* ]] || unit
 # Scenarios of one run share their host, which each settles in its own way; so it is made once. A scenario that runs alone begins
 # with a bare host.
 for scenario in "${scenarios[@]}"; do
-    [[ $scenario != faults || $groups != *" unit "* ]] || begin_unit
     step "molecule $scenario" molecule test --destroy never --scenario-name "$scenario"
-    [ -z "$unit" ] || end_unit
 done
 
 printf '\n'
