@@ -36,7 +36,6 @@ def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[
         yield house
 
 
-@pytest.mark.lengthy
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("role", ["client", "cleaner", "manager", "admin", None])
 def test_the_api_keeps_its_word(house: House, role: str | None, tmp_path: Path) -> None:
