@@ -25,7 +25,7 @@ REPLICAS = 2
 CLEANERS = 20
 WRITERS = 4
 UNLIMITED = {"REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000", "REQUESTS_PER_MINUTE_PER_ACCOUNT": "1000000"}
-GIVE_UP = 120.0  # seconds to try one request again and again
+GIVE_UP = 60.0  # seconds to try one request again and again
 
 
 class Replica:
