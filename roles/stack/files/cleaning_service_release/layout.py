@@ -21,7 +21,7 @@ PLACES: Mapping[str, str] = {
     "certificate-key.pem": "proxy/config/certificate-key.pem",
     "pages": "proxy/config/pages",
 }
-_CERTIFICATE = {"certificate.pem", "certificate-key.pem"}
+_CERTIFICATE = ("certificate.pem", "certificate-key.pem")
 _NEW = ".new"
 _MONITOR = "monitor.json"
 # What of the monitor's settings belongs to a release; the others, such as where alerts go, are the host's.
@@ -91,11 +91,11 @@ class Layout:
         write_json(self.directory / _MONITOR, wanted)
         return True
 
-    def renewed(self, source: Path) -> set[str]:
+    def renewed(self, source: Path) -> Collection[str]:
         """Return the names of what a rollback to a set leaves in place: a certificate may have been renewed since."""
-        there = [_content(source / name) and _content(self.directory / PLACES[name]) for name in sorted(_CERTIFICATE)]
+        there = [_content(source / name) and _content(self.directory / PLACES[name]) for name in _CERTIFICATE]
         same = _content(source / "Caddyfile") == _content(self.directory / PLACES["Caddyfile"])
-        return set(_CERTIFICATE) if same and all(there) else set()
+        return _CERTIFICATE if same and all(there) else ()
 
     def put(self, source: Path, *, but: Collection[str] = ()) -> None:
         """Put a set in place, each file at once or not at all, but for what is named."""

@@ -20,9 +20,9 @@ from cleaning_service_release.layout import Layout, origin, read_json, write_jso
 
 LONGEST = 1200  # seconds for a release; what ran before is then brought back
 RETURN = 300  # seconds for that
-LOCK_PATIENCE = float(LONGEST + RETURN + 60)  # seconds to wait for another release
-QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
 CURE = 240  # seconds that a cure of the monitor may take, which is at work when a release begins
+LOCK_PATIENCE = float(CURE + LONGEST + RETURN + 60)  # seconds to wait for another release
+QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
 ROOM = 200e6  # bytes that must be free besides what a snapshot needs
 PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
 _MONITOR = "/usr/local/bin/cleaning-service-monitor"
@@ -163,10 +163,6 @@ class Releaser:
 
     def _bring(self, order: Order, source: Path, name: str, changed: list[str]) -> None:
         self._see_room()
-        if Path(_MONITOR).exists():
-            # The pause in force ends later, and stays. A cure that was at work when it began must have ended.
-            wait = ["pause", "1s", "--at-least", "--wait", f"{CURE}s"]
-            compose.run([_MONITOR, *wait], timeout=CURE + compose.QUICK, check=False)
         try:
             self._layout.put(source, but=self._layout.renewed(source) if order.kind == "rollback" else ())
         except OSError as error:
@@ -317,12 +313,16 @@ class Releaser:
 
     @contextlib.contextmanager
     def _monitor_quiet(self, order: Order) -> Iterator[None]:
-        """Ask the monitor to leave the containers alone meanwhile; a longer pause, which somebody else began, stays."""
+        """Have the monitor leave the containers alone meanwhile, once the cure that it is at work on has ended.
+
+        A longer pause, which somebody else began, stays.
+        """
         if not Path(_MONITOR).exists():
             yield
             return
         reason = ["--reason", f"{order.kind} by {order.by}"]
-        compose.run([_MONITOR, "pause", QUIET, "--at-least", *reason], timeout=compose.QUICK, check=False)
+        pause = ["pause", QUIET, "--at-least", "--wait", f"{CURE}s", *reason]
+        compose.run([_MONITOR, *pause], timeout=CURE + compose.QUICK, check=False)
         try:
             yield
         finally:
