@@ -8,11 +8,19 @@ short_description: Sees to several directories, files and links at once
 description:
   - Does what C(ansible.builtin.file) and C(ansible.builtin.copy) do, for many paths in one step over the connection;
     each of them takes one step for a directory and two for a file.
-  - Directories come first, then files, links, and what is to be absent. Files are replaced as a whole or not at all.
+  - Directories come first, then trees, files, links, and what is to be absent. A file is replaced whole or not at all.
   - Owner, group and mode that are not named are C(root), C(root), and 0755 for a directory, 0644 for a file.
 options:
   directories:
     description: Directories, made with those above them. Each has C(path), and may have C(owner), C(group) and C(mode).
+    type: list
+    elements: dict
+  trees:
+    description:
+      - Directories that hold these files and nothing else. Each has C(path) and C(files), the content of each file by
+        its path in there, as the lookup C(tree) returns them; and may have C(owner) and C(group).
+      - Their files are no place for secrets, and C(--diff) names those that are new without showing them.
+      - C(keep) are names of files and directories in there that are left alone; compiled Python files by default.
     type: list
     elements: dict
   files:
@@ -48,8 +56,11 @@ paths:
 
 import difflib
 import os
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -58,6 +69,7 @@ ATTRIBUTES = {
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
 }
+DIRECTORY_MODE, FILE_MODE = "0755", "0644"
 
 
 class Paths:
@@ -81,7 +93,29 @@ class Paths:
         # A directory may be a link to one, on another disk for instance.
         self._attributes({**wanted, "path": str(path.resolve())}, path)
 
-    def file(self, wanted: dict[str, str]) -> None:
+    def tree(self, wanted: dict[str, Any]) -> None:
+        """Make a directory hold these files and nothing else."""
+        top = Path(wanted["path"])
+        contents: dict[str, str] = wanted.pop("files")  # what a module was told goes back to the controller
+        directories = {parent for name in contents for parent in Path(name).parents}
+        gone: set[Path] = set()
+        for path in sorted(top.rglob("*")):
+            name = path.relative_to(top)
+            if not gone.isdisjoint(path.parents) or not set(name.parts).isdisjoint(wanted["keep"]):
+                continue
+            is_directory = path.is_dir() and not path.is_symlink()
+            if not (name in directories if is_directory else name.as_posix() in contents):
+                gone.add(path)
+                self._remove(path, shutil.rmtree if is_directory else Path.unlink)
+        attributes = {"owner": wanted["owner"], "group": wanted["group"]}
+        for directory in sorted(directories):
+            self.directory({**attributes, "path": str(top / directory), "mode": DIRECTORY_MODE})
+        for file, content in contents.items():
+            path = top / file
+            show = {"secret": not path.is_file()}  # what is new is named alone
+            self.file({**attributes, **show, "path": str(path), "mode": FILE_MODE, "content": content})
+
+    def file(self, wanted: dict[str, Any]) -> None:
         """Write a file."""
         path, content = Path(wanted["path"]), wanted["content"].encode(errors="surrogateescape")
         if path.is_dir():
@@ -113,11 +147,16 @@ class Paths:
     def absent(self, path: Path) -> None:
         """Remove a file or a link."""
         if os.path.lexists(path):
-            self._note(path)
-            if not self._module.check_mode:
-                path.unlink()
+            self._remove(path, Path.unlink)
+
+    def _remove(self, path: Path, remove: Callable[[Path], None]) -> None:
+        self._note(path)
+        if not self._module.check_mode:
+            remove(path)
 
     def _refuse(self, path: Path, kind: str) -> None:
+        if str(path) in self.changed:  # a dry run has only said that it goes
+            return
         self._module.fail_json(msg=f"{path} is to be {kind}, and is something else: move it away.", paths=self.changed)
 
     def _replace(self, wanted: dict[str, str], content: bytes) -> None:
@@ -156,7 +195,7 @@ class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
     """Tells the host's journal which paths it sees to, and nothing of what is written there."""
 
     def _log_invocation(self) -> None:
-        wanted = [each["path"] for kind in ("directories", "files", "links") for each in self.params[kind]]
+        wanted = [each["path"] for kind in ("directories", "trees", "files", "links") for each in self.params[kind]]
         self.log(f"Invoked for {' '.join([*wanted, *self.params['absent']])}")
 
 
@@ -168,7 +207,17 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {**ATTRIBUTES, "mode": {"type": "raw", "default": "0755"}},
+                "options": {**ATTRIBUTES, "mode": {"type": "raw", "default": DIRECTORY_MODE}},
+            },
+            "trees": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    **ATTRIBUTES,
+                    "files": {"type": "dict", "required": True},
+                    "keep": {"type": "list", "elements": "str", "default": ["__pycache__"]},
+                },
             },
             "files": {
                 "type": "list",
@@ -176,7 +225,7 @@ def main() -> None:
                 "default": [],
                 "options": {
                     **ATTRIBUTES,
-                    "mode": {"type": "raw", "default": "0644"},
+                    "mode": {"type": "raw", "default": FILE_MODE},
                     "content": {"type": "str", "required": True, "no_log": True},
                     "secret": {"type": "bool", "default": False, "no_log": False},
                 },
@@ -193,7 +242,8 @@ def main() -> None:
     )
     paths, path = Paths(module), ""
     try:
-        for kind, see_to in {"directories": paths.directory, "files": paths.file, "links": paths.link}.items():
+        kinds = {"directories": paths.directory, "trees": paths.tree, "files": paths.file, "links": paths.link}
+        for kind, see_to in kinds.items():
             for wanted in module.params[kind]:
                 path = wanted["path"]
                 see_to(wanted)

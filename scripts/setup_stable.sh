@@ -68,7 +68,6 @@ fi
 packages=()
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-command -v rsync >/dev/null || packages+=(rsync)
 if [ "${#packages[@]}" -gt 0 ]; then
     echo "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive

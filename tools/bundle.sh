@@ -18,7 +18,7 @@ images=dist/cleaning-service-images-$release.tar.gz
 # What the script needs, and what the roles install.
 packages=(
     python3 python3-venv python3-apt apt-utils iproute2
-    ca-certificates curl logrotate procps rsync systemd-timesyncd tzdata
+    ca-certificates curl logrotate procps systemd-timesyncd tzdata
     docker.io docker-cli docker-compose iptables apparmor
 )
 
@@ -31,7 +31,7 @@ mkdir -p "$work/inventory" "$tree/bundle/packages" "$tree/bundle/wheels" dist
 trap 'play molecule/shared/destroy.yml >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 echo "== the checkout"
-git ls-files -z --cached --others --exclude-standard | rsync --archive --files-from=- --from0 ./ "$tree/"
+git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- | tar --extract --directory "$tree"
 echo "$release" >"$tree/bundle/release"
 dpkg --print-architecture >"$tree/bundle/architecture"
 

@@ -4,7 +4,7 @@
 # Debian and Ubuntu, as root; elsewhere it says what to install by hand.
 set -euo pipefail
 
-declare -A package_of=([rsync]=rsync [mmdebstrap]=mmdebstrap [dockerd]=docker.io)
+declare -A package_of=([mmdebstrap]=mmdebstrap [dockerd]=docker.io)
 if [ "${1:-}" = tests ]; then
     package_of+=(
         [shellcheck]=shellcheck [redis-server]=redis-server [jq]=jq [pg_ctlcluster]=postgresql [chromium]=chromium [npm]=npm

@@ -35,7 +35,7 @@ no_download_addresses() {
 lint() {
     step "ruff check" ruff check
     step "ruff format" ruff format --check
-    step "mypy" mypy app tests bench roles/monitor/files/cleaning_service_monitor roles/stack/lookup_plugins library molecule tools/failed_tests.py
+    step "mypy" mypy app tests bench roles/monitor/files/cleaning_service_monitor lookup_plugins library molecule tools/failed_tests.py
     step "yamllint" yamllint --strict .
     step "shellcheck" shell_scripts
     step "ansible-lint" ansible-lint --profile production --strict --offline

@@ -117,6 +117,39 @@ def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict
     assert path.is_dir() or path.read_text() == "kept"
 
 
+def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
+    """What lies in the way gives way, whatever it is; what is kept is looked at by nobody."""
+    top = tmp_path / "tree"
+    wanted = {"trees": [{"path": str(top), "files": {"a.py": "a = 1\n", "in/side/b.py": "", "in/c.py": "c\n"}, **MINE}]}
+    code, answer = run(tmp_path, "--check", **wanted)
+    assert (code, answer["changed"], top.exists()) == (0, True, False)
+    code, answer = run(tmp_path, "--diff", **wanted)
+    assert (code, answer["changed"]) == (0, True)
+    assert "a = 1" not in json.dumps(answer), "neither shown nor sent back"
+    code, answer = run(tmp_path, **wanted)
+    assert (code, answer["changed"]) == (0, False)
+
+    (top / "a.py").unlink()
+    (top / "a.py" / "deep").mkdir(parents=True)
+    (top / "in" / "side" / "b.py").write_text("spoiled\n")
+    (top / "in" / "c.py").chmod(0o600)
+    (top / "old" / "__pycache__").mkdir(parents=True)
+    (top / "in" / "__pycache__").mkdir()
+    (top / "in" / "__pycache__" / "c.pyc").touch()
+    (top / "link").symlink_to(top / "in")
+    changed = ["a.py", "link", "old", "in/side/b.py", "in/c.py"]
+    for arguments in (["--check", "--diff"], ["--diff"]):
+        code, answer = run(tmp_path, *arguments, **wanted)
+        assert code == 0
+        assert sorted(answer["paths"]) == sorted(str(top / name) for name in changed)
+        assert "-spoiled\n" in answer["diff"]["prepared"]
+    assert sorted(path.name for path in top.rglob("*")) == [
+        "__pycache__", "a.py", "b.py", "c.py", "c.pyc", "in", "side",
+    ]  # fmt: skip
+    assert (top / "a.py").read_text() == "a = 1\n"
+    assert (top / "in" / "c.py").stat().st_mode & 0o7777 == 0o644
+
+
 def test_a_directory_may_be_a_link_to_one(tmp_path: Path) -> None:
     other = tmp_path / "other disk"
     other.mkdir(mode=0o777)
