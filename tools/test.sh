@@ -1,24 +1,20 @@
 #!/usr/bin/env bash
-# Runs the named groups of checks one after the other, goes on after a failure, and ends with one summary line.
+# Runs the named groups of checks, goes on after a failure, and ends with one summary line.
 # Usage: test.sh [lint] [unit] [default] [faults] [release] [standalone]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 mkdir -p .cache/test
-rm -f .cache/test/*.xml
+rm -f .cache/test/*
+outcomes=.cache/test/outcomes side_log=.cache/test/side.log side=''
+touch "$outcomes"
 export COLUMNS=${COLUMNS:-150}  # Molecule folds what it shows of Ansible
-passed=0 failed=0 failures=()
 
 step() {
     local name=$1 started=$SECONDS
     shift
     printf '\n== %s\n' "$name"
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        failures+=("$name")
-    fi
+    if "$@"; then echo "passed: $name" >>"$outcomes"; else echo "failed: $name" >>"$outcomes"; fi
     printf '== %s: %d s\n' "$name" $((SECONDS - started))
 }
 
@@ -48,14 +44,57 @@ covered() {
     coverage combine --quiet && coverage report
 }
 
+# Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
 unit() {
     rm -rf .cache/coverage
     mkdir -p .cache/coverage
-    # Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
     step "tests of app and monitor" coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
         --junitxml=.cache/test/unit.xml
+}
+
+unit_alone() {
     step "tests that need the machine alone" coverage run -m pytest -m alone --junitxml=.cache/test/unit-alone.xml
     step "branch coverage of app" covered
+}
+
+# Scenarios of one run share their host, which each settles in its own way; so it is made once. A scenario that runs alone begins
+# with a bare host.
+scenario() {
+    step "molecule $1" molecule test --destroy never --scenario-name "$1"
+}
+
+standalone() {
+    rm -f dist/cleaning-service-bundle-*.tar  # an earlier one must not be tested in its place
+    step "bundle" tools/bundle.sh
+    scenario standalone
+}
+
+wanted() {
+    [[ $groups == *" $1 "* ]]
+}
+
+# Runs functions in the background if the group named first is wanted, which leaves most of the machine idle; otherwise at once.
+beside() {
+    local neighbour=$1 each
+    shift
+    [ "$#" -gt 0 ] || return 0
+    if wanted "$neighbour"; then
+        printf '\n== beside %s: %s\n' "$neighbour" "$*"
+        set -m  # a process group of its own, so that it can be ended
+        for each in "$@"; do "$each"; done >"$side_log" 2>&1 </dev/null &
+        side=$!
+        set +m
+    else
+        for each in "$@"; do "$each"; done
+    fi
+}
+
+# Waits for what runs in the background, and shows what it said.
+together() {
+    [ -n "$side" ] || return 0
+    wait "$side"
+    side=''
+    cat "$side_log"
 }
 
 remove_hosts() {
@@ -66,6 +105,15 @@ remove_hosts() {
     return "$failed"
 }
 
+clean_up() {
+    trap '' HUP INT TERM  # make hands on what it gets itself
+    if [ -n "$side" ]; then
+        kill -- "-$side"
+        wait "$side"
+    fi
+    remove_hosts
+}
+
 for group in "$@"; do
     case $group in
         lint | unit | default | faults | release | standalone) ;;
@@ -73,30 +121,37 @@ for group in "$@"; do
     esac
 done
 groups=" $* " scenarios=()
-for scenario in default faults release standalone; do
-    [[ $groups != *" $scenario "* ]] || scenarios+=("$scenario")
+for each in default faults release standalone; do
+    if wanted "$each"; then scenarios+=("$each"); fi
 done
 if [ "${#scenarios[@]}" -gt 0 ]; then
     exec 9>"${TMPDIR:-/tmp}/cleaning-service-test-hosts.lock"
     flock --nonblock 9 || { echo "test.sh: another run on this machine is using the test hosts" >&2; exit 1; }
     # What is left of an earlier run would pass for a host that this one has made.
     remove_hosts || { cat .cache/test/destroy.log; exit 1; }
-    trap remove_hosts EXIT
 fi
+trap clean_up EXIT
 
-[[ $groups != *" lint "* ]] || lint
-[[ $groups != *" unit "* ]] || unit
-# Scenarios of one run share their host, which each settles in its own way; so it is made once. A scenario that runs alone begins
-# with a bare host.
-for scenario in "${scenarios[@]}"; do
-    step "molecule $scenario" molecule test --destroy never --scenario-name "$scenario"
-done
+first=() second=()
+if wanted lint; then first+=(lint); fi
+if wanted standalone; then first+=(standalone); fi
+if wanted unit; then second+=(unit); fi
+
+beside default "${first[@]}"
+if wanted default; then scenario default; fi
+together
+beside faults "${second[@]}"
+if wanted faults; then scenario faults; fi
+together
+if wanted unit; then unit_alone; fi
+if wanted release; then scenario release; fi
 
 printf '\n'
+passed=$(grep --count '^passed' "$outcomes") failed=$(grep --count '^failed' "$outcomes")
 if [ "$failed" != 0 ]; then
     # Molecule's last: what a reader is shown may have been shortened in the middle.
     find .cache/test -name '*.xml' -print0 | sort --zero-terminated --reverse | xargs --null --no-run-if-empty python tools/failed_tests.py
-    printf 'failed: %s\n' "${failures[@]}"
+    grep '^failed' "$outcomes"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -7,6 +7,8 @@ release=${1:-trixie}
 digest=$(sha256sum "$0" | cut -c1-12)
 image="cleaning-service/test-host:${release}-${digest}"
 
+exec 8>"${TMPDIR:-/tmp}/cleaning-service-test-host-image.lock"
+flock 8  # a second one waits, and finds the first one's image
 if docker image inspect "$image" >/dev/null 2>&1; then
     echo "$image"
     exit 0

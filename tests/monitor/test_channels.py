@@ -336,6 +336,7 @@ def test_an_http_server_that_misbehaves(answer: bytes, again: bytes, sentence: s
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("answer", "again"),

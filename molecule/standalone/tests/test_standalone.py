@@ -57,8 +57,8 @@ def answers(host: Host) -> bool:
 @pytest.fixture(scope="module")
 def offline() -> Host:
     """A bare host with the unpacked bundle and no network."""
-    run("tools/bundle.sh")
     bundle = ROOT / "dist" / "cleaning-service-bundle-trixie.tar"
+    assert bundle.exists(), "make bundle makes it"
     with bundle.open("rb") as file:
         subprocess.run(["docker", "exec", "-i", OFFLINE, "tar", "-x", "-C", "/root"], stdin=file, check=True)
     configure(OFFLINE, NO_CLOCK)

@@ -190,6 +190,7 @@ def test_a_computation_elsewhere_from_before_a_change_does_not_last(redis: Redis
     asyncio.run(scene())
 
 
+@pytest.mark.alone
 def test_what_is_stale_is_served_while_it_is_computed_anew(redis: Redis) -> None:
     async def scene() -> None:
         lifetimes = Lifetimes(fresh=0.1, behind=5, patience=0.05, shared=0.3, stale=600, lock=10, wait=0.5)

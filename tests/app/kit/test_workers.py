@@ -74,6 +74,7 @@ def patient() -> Iterator[WorkerPool]:
     pool.close()
 
 
+@pytest.mark.alone
 def test_quick_jobs_share_a_thread(patient: WorkerPool) -> None:
     async def scene() -> set[str]:
         return {
