@@ -29,7 +29,7 @@ def test_no_secret_is_in_the_journal(host: Host) -> None:
     secrets = host.check_output(f"sed -nE 's/^[A-Z_]*(KEY|TOKEN|PASSWORD)=(.+)/\\2/p' {DIRECTORY}/.env").splitlines()
     assert len(secrets) >= 3
     journal = host.check_output("journalctl --no-pager --all")
-    assert f"Invoked for {DIRECTORY}/wanted/env" in journal
+    assert f"Invoked for {DIRECTORY}/wanted/pages {DIRECTORY}/wanted/env" in journal
     assert not any(secret in journal for secret in secrets)
 
 
