@@ -46,13 +46,28 @@ covered() {
 
 # Most tests wait more than they compute; those that a neighbour would disturb come afterwards, one by one.
 unit() {
-    rm -rf .cache/coverage
+    rm -rf .cache/coverage .pytest_cache
     mkdir -p .cache/coverage
-    step "tests of app and monitor" coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
+    step "tests of app and monitor" but_for_a_few coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
         --junitxml=.cache/test/unit.xml
 }
 
+# With three others and a whole host beside it, about one test in a thousand waits longer than its bound. Up to three that fail get one
+# more try, by themselves; what fails then has failed.
+but_for_a_few() {
+    local code=0 missed
+    "$@" || code=$?
+    [ "$code" = 1 ] || return "$code"
+    missed=$(jq length .pytest_cache/v/cache/lastfailed)
+    [ "$missed" -le 3 ] || return 1
+    echo "tried once more, by themselves: $missed"
+    touch .cache/test/once-more
+}
+
 unit_alone() {
+    if [ -e .cache/test/once-more ]; then
+        step "tests once more" coverage run -m pytest -v --last-failed --last-failed-no-failures=none --junitxml=.cache/test/unit.xml
+    fi
     step "tests that need the machine alone" coverage run -m pytest -m alone --junitxml=.cache/test/unit-alone.xml
     step "branch coverage of app" covered
 }

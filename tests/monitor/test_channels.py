@@ -308,6 +308,9 @@ def raw_server(answer: bytes, again: bytes = b"") -> "Iterator[int]":
                         while again:
                             connection.sendall(again)
                             time.sleep(0.01)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65536):  # closing before all of a request is read would reset the connection
+                            pass
             except OSError:
                 return
 

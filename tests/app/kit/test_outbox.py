@@ -274,7 +274,7 @@ def test_two_senders_on_one_database_deliver_each_message_once(databases: Callab
 
 def test_when_a_sender_dies_another_one_takes_over_after_the_lease(databases: Callable[[], Database]) -> None:
     async def scene() -> None:
-        lease = timedelta(seconds=0.5)
+        lease = timedelta(seconds=2)
         victim = Outbox(databases(), {"email": Recorder(takes=60)}, lease=lease)
         database = databases()
         await put(database, victim, letter())
