@@ -48,11 +48,11 @@ covered() {
 unit() {
     rm -rf .cache/coverage .pytest_cache
     mkdir -p .cache/coverage
-    step "tests of app and monitor" but_for_a_few coverage run -m pytest --numprocesses=4 --dist=worksteal -m "not alone" \
+    step "tests of app and monitor" but_for_a_few coverage run -m pytest --numprocesses=3 --dist=worksteal -m "not alone" \
         --junitxml=.cache/test/unit.xml
 }
 
-# With three others and a whole host beside it, about one test in a thousand waits longer than its bound. Up to three that fail get one
+# With two others and a whole host beside it, about one test in a thousand waits longer than its bound. Up to three that fail get one
 # more try, by themselves; what fails then has failed.
 but_for_a_few() {
     local code=0 missed
