@@ -42,7 +42,7 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 40 minutes)
+test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 45 minutes)
 	@tools/test.sh lint unit default faults release standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed ## all linters and type checks
