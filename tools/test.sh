@@ -88,19 +88,23 @@ wanted() {
     [[ $groups == *" $1 "* ]]
 }
 
+one_by_one() {
+    local each
+    for each in "$@"; do "$each"; done
+}
+
 # Runs functions in the background if the group named first is wanted, which leaves most of the machine idle; otherwise at once.
 beside() {
-    local neighbour=$1 each
+    local neighbour=$1
     shift
-    [ "$#" -gt 0 ] || return 0
-    if wanted "$neighbour"; then
+    if [ "$#" -gt 0 ] && wanted "$neighbour"; then
         printf '\n== beside %s: %s\n' "$neighbour" "$*"
         set -m  # a process group of its own, so that it can be ended
-        for each in "$@"; do "$each"; done >"$side_log" 2>&1 </dev/null &
+        one_by_one "$@" >"$side_log" 2>&1 </dev/null &
         side=$!
         set +m
     else
-        for each in "$@"; do "$each"; done
+        one_by_one "$@"
     fi
 }
 

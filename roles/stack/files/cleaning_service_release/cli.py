@@ -16,7 +16,7 @@ from typing import NoReturn
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Journal, api_image
 from cleaning_service_release.layout import Layout, origin
-from cleaning_service_release.release import CURE, LOCK_PATIENCE, LONGEST, RETURN, Order, Releaser
+from cleaning_service_release.release import LOCK_PATIENCE, RETURN, WHOLE, Order, Releaser
 
 UNCHANGED = "unchanged"
 # Exit codes. 1 is what Python and systemd end with when something unforeseen happens.
@@ -181,7 +181,7 @@ def _go_into_a_unit(arguments: Sequence[str], by: str) -> None:
     unit = f"cleaning-service-release-{os.getpid()}"
     command = [
         "systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--unit={unit}", "--service-type=exec",
-        f"--property=RuntimeMaxSec={LOCK_PATIENCE + CURE + LONGEST + RETURN:g}", f"--property=TimeoutStopSec={RETURN}",
+        f"--property=RuntimeMaxSec={LOCK_PATIENCE + WHOLE:g}", f"--property=TimeoutStopSec={RETURN}",
         "--property=KillMode=mixed", "--property=After=docker.service",
         "--setenv=PYTHONDONTWRITEBYTECODE=1", f"--working-directory={Path(__file__).parent.parent}",
         sys.executable, "-m", "cleaning_service_release", *arguments, "--by", by, "--here",

@@ -21,7 +21,8 @@ from cleaning_service_release.layout import Layout, origin, read_json, write_jso
 LONGEST = 1200  # seconds for a release; what ran before is then brought back
 RETURN = 300  # seconds for that
 CURE = 240  # seconds that a cure of the monitor may take, which is at work when a release begins
-LOCK_PATIENCE = float(CURE + LONGEST + RETURN + 60)  # seconds to wait for another release
+WHOLE = CURE + LONGEST + RETURN  # seconds that all of it takes at most, once no other release is under way
+LOCK_PATIENCE = WHOLE + 60.0  # seconds to wait for another release
 QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
 ROOM = 200e6  # bytes that must be free besides what a snapshot needs
 PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
