@@ -52,6 +52,7 @@ class Answers:
                     quote=schemas.BookedQuote.model_validate(each.quote),
                     cancellation_fee=each.cancellation_fee,
                     free_cancellation_until=policy.free_until(self._settings, each.starts_at),
+                    version=each.version,
                     created_at=each.created_at,
                     updated_at=each.updated_at,
                 )

@@ -65,11 +65,16 @@ def require_startable(booking: Booking, at: datetime) -> None:
         raise TooEarly("A visit can be started from two hours before its time.")
 
 
-def require_begun(booking: Booking, at: datetime) -> None:
+def require_begun(booking: Booking, at: datetime, otherwise: str) -> None:
     """Check that the visit's time has come.
+
+    Args:
+        booking: the visit.
+        at: the current moment.
+        otherwise: what the caller is told.
 
     Raises:
         TooEarly: it has not.
     """
     if at < booking.starts_at:
-        raise TooEarly("Before the visit's time nobody can have missed it.")
+        raise TooEarly(otherwise)

@@ -22,7 +22,7 @@ from app.catalog.schemas import Identifier
 from app.kit import lean
 from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
+from app.kit.preconditions import CONFLICTS, InExpected, InOptionalExpected, PreconditionFailed, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices, Services
 
@@ -64,7 +64,7 @@ async def create_booking(
     """
     booking = await services.bookings.create(actor, order, attempt)
     response.headers["Location"] = f"{router.prefix}/{booking.id}"
-    return _tagged(response, (booking, 1))
+    return _tagged(response, (booking, booking.version))
 
 
 @router.get(
@@ -153,89 +153,97 @@ async def reschedule_booking(
     "/{booking_id}/cancel",
     summary="Cancel a booking",
     operation_id="cancel_booking",
-    responses=responses(*CHANGED_BY_BODY),
+    responses=responses(PreconditionFailed, *CHANGED_BY_BODY),
 )
 async def cancel_booking(
     task: Annotated[Task, Depends(may(Transition.CANCEL))],
     cancellation: Cancellation,
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
     """Cancel: without a fee for clients until `free_cancellation_until`, and always for the office."""
-    return _tagged(response, await services.bookings.cancel(task.actor, task.booking_id, cancellation.reason))
+    seen = await services.bookings.cancel(task.actor, task.booking_id, cancellation.reason, expected)
+    return _tagged(response, seen)
 
 
 @router.post(
     "/{booking_id}/confirm",
     summary="Confirm a booking",
     operation_id="confirm_booking",
-    responses=responses(*CHANGED),
+    responses=responses(PreconditionFailed, *CHANGED),
 )
 async def confirm_booking(
     task: Annotated[Task, Depends(may(Transition.CONFIRM))],
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
     """Say yes to a requested booking."""
-    return _tagged(response, await services.bookings.confirm(task.actor, task.booking_id))
+    return _tagged(response, await services.bookings.confirm(task.actor, task.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/assign",
     summary="Assign a cleaner",
     operation_id="assign_booking",
-    responses=responses(SlotUnavailable, *CHANGED_BY_BODY),
+    responses=responses(SlotUnavailable, PreconditionFailed, *CHANGED_BY_BODY),
 )
 async def assign_booking(
     task: Annotated[Task, Depends(may(Transition.ASSIGN))],
     assignment: Assignment,
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
     """Send this cleaner, or the least loaded free one; a requested booking is confirmed by it."""
-    return _tagged(response, await services.bookings.assign(task.actor, task.booking_id, assignment.cleaner_id))
+    seen = await services.bookings.assign(task.actor, task.booking_id, assignment.cleaner_id, expected)
+    return _tagged(response, seen)
 
 
 @router.post(
     "/{booking_id}/start",
     summary="Start a visit",
     operation_id="start_booking",
-    responses=responses(TooEarly, *CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
 )
 async def start_booking(
     task: Annotated[Task, Depends(may(Transition.START))],
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
     """The cleaner begins; from two hours before the visit's time."""
-    return _tagged(response, await services.bookings.start(task.actor, task.booking_id))
+    return _tagged(response, await services.bookings.start(task.actor, task.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/complete",
     summary="Complete a visit",
     operation_id="complete_booking",
-    responses=responses(*CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
 )
 async def complete_booking(
     task: Annotated[Task, Depends(may(Transition.COMPLETE))],
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The cleaner is done."""
-    return _tagged(response, await services.bookings.complete(task.actor, task.booking_id))
+    """The cleaner is done; from the visit's time on."""
+    return _tagged(response, await services.bookings.complete(task.actor, task.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/no-show",
     summary="Report that nobody was there",
     operation_id="miss_booking",
-    responses=responses(TooEarly, *CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
 )
 async def miss_booking(
     task: Annotated[Task, Depends(may(Transition.MISS))],
     services: InServices,
+    expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
     """The client did not let the cleaner in; from the visit's time on."""
-    return _tagged(response, await services.bookings.miss(task.actor, task.booking_id))
+    return _tagged(response, await services.bookings.miss(task.actor, task.booking_id, expected))

@@ -130,6 +130,8 @@ class BookedQuote(BaseModel):
 class Booking(BaseModel):
     """A visit that a client has ordered."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
     reference: str = Field(description="For the phone", examples=["K7M2QX9A"])
     state: State
@@ -147,6 +149,8 @@ class Booking(BaseModel):
     quote: BookedQuote
     cancellation_fee: int = Field(description="Minor units; what a cancelled booking costs", examples=[0])
     free_cancellation_until: datetime = Field(description="Up to and including then the client cancels without a fee")
+    # A stored answer of a release that had no such field is that of a new booking, whose version is 1.
+    version: int = Field(1, description="Raised by every change; the number in `ETag`", examples=[1])
     created_at: datetime
     updated_at: datetime
 

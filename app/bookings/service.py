@@ -50,7 +50,8 @@ class Bookings:
     """What can be done with bookings.
 
     Methods that take an actor trust that the role may use the operation; they check whose booking it is. Those
-    that change one raise NotFound and WrongState besides what they name.
+    that change one raise NotFound, WrongState and PreconditionFailed (it has changed since the actor read it) besides
+    what they name.
     """
 
     def __init__(self, settings: Settings, database: Database, features: Features) -> None:
@@ -125,11 +126,7 @@ class Bookings:
         return await self._database.read(work)
 
     async def change(self, actor: Actor, booking_id: str, request: schemas.BookingChange, expected: Expected) -> Seen:
-        """Change address or notes.
-
-        Raises:
-            PreconditionFailed: it has changed since the actor read it.
-        """
+        """Change address or notes."""
 
         def work(session: Session, booking: Booking) -> None:
             fields = request.model_dump(exclude_unset=True)
@@ -145,7 +142,6 @@ class Bookings:
         """Move a visit; the cleaner goes with it if free then, otherwise somebody else who is.
 
         Raises:
-            PreconditionFailed: it has changed since the actor read it.
             TooSoon: less notice than needed, of the new time or the old.
             TooLate: beyond the horizon.
             SlotUnavailable: nobody is free then.
@@ -160,16 +156,16 @@ class Bookings:
 
         return await self._change(actor, booking_id, Transition.RESCHEDULE, work, expected)
 
-    async def confirm(self, actor: Actor, booking_id: str) -> Seen:
+    async def confirm(self, actor: Actor, booking_id: str, expected: Expected) -> Seen:
         """Say yes to a requested booking."""
 
         def work(session: Session, booking: Booking) -> None:
             follow(session, booking, Transition.CONFIRM, actor.id)
             self._messages.confirmed(session, booking)
 
-        return await self._change(actor, booking_id, Transition.CONFIRM, work)
+        return await self._change(actor, booking_id, Transition.CONFIRM, work, expected)
 
-    async def assign(self, actor: Actor, booking_id: str, cleaner_id: str | None) -> Seen:
+    async def assign(self, actor: Actor, booking_id: str, cleaner_id: str | None, expected: Expected) -> Seen:
         """Send this cleaner, or with None the least loaded one; a requested booking is confirmed first.
 
         Raises:
@@ -190,9 +186,9 @@ class Bookings:
             follow(session, booking, Transition.ASSIGN, actor.id, cleaner_id=chosen)
             self._messages.assigned(session, booking, before=before)
 
-        return await self._change(actor, booking_id, Transition.ASSIGN, work)
+        return await self._change(actor, booking_id, Transition.ASSIGN, work, expected)
 
-    async def start(self, actor: Actor, booking_id: str) -> Seen:
+    async def start(self, actor: Actor, booking_id: str, expected: Expected) -> Seen:
         """Begin the visit.
 
         Raises:
@@ -203,18 +199,23 @@ class Bookings:
             policy.require_startable(booking, now())
             follow(session, booking, Transition.START, actor.id)
 
-        return await self._change(actor, booking_id, Transition.START, work)
+        return await self._change(actor, booking_id, Transition.START, work, expected)
 
-    async def complete(self, actor: Actor, booking_id: str) -> Seen:
-        """End the visit; what is left of its time is free again."""
+    async def complete(self, actor: Actor, booking_id: str, expected: Expected) -> Seen:
+        """End the visit; what is left of its time is free again.
+
+        Raises:
+            TooEarly: before the visit's time.
+        """
 
         def work(session: Session, booking: Booking) -> None:
+            policy.require_begun(booking, now(), "A visit can be completed from its time on, also when it began early.")
             assignment.vacate(session, booking)
             follow(session, booking, Transition.COMPLETE, actor.id)
 
-        return await self._change(actor, booking_id, Transition.COMPLETE, work)
+        return await self._change(actor, booking_id, Transition.COMPLETE, work, expected)
 
-    async def miss(self, actor: Actor, booking_id: str) -> Seen:
+    async def miss(self, actor: Actor, booking_id: str, expected: Expected) -> Seen:
         """Say that nobody let the cleaner in.
 
         Raises:
@@ -222,13 +223,13 @@ class Bookings:
         """
 
         def work(session: Session, booking: Booking) -> None:
-            policy.require_begun(booking, now())
+            policy.require_begun(booking, now(), "Before the visit's time nobody can have missed it.")
             assignment.vacate(session, booking)
             follow(session, booking, Transition.MISS, actor.id)
 
-        return await self._change(actor, booking_id, Transition.MISS, work)
+        return await self._change(actor, booking_id, Transition.MISS, work, expected)
 
-    async def cancel(self, actor: Actor, booking_id: str, reason: str) -> Seen:
+    async def cancel(self, actor: Actor, booking_id: str, reason: str, expected: Expected) -> Seen:
         """Call the visit off; a client who does so late pays a fee, the office does not."""
 
         def work(session: Session, booking: Booking) -> None:
@@ -238,7 +239,7 @@ class Bookings:
             follow(session, booking, Transition.CANCEL, actor.id, fee=fee, reason=reason)
             self._messages.cancelled(session, booking, reason)
 
-        return await self._change(actor, booking_id, Transition.CANCEL, work)
+        return await self._change(actor, booking_id, Transition.CANCEL, work, expected)
 
     def find(self, session: Session, booking_id: str) -> Booking | None:
         """The booking, to read; None: there is none."""
@@ -271,14 +272,13 @@ class Bookings:
         booking_id: str,
         transition: Transition,
         work: Change,
-        expected: Expected | None = None,
+        expected: Expected,
     ) -> Seen:
         """Lock the booking, check that the actor may do this to it now, do it."""
 
         def unit(session: Session) -> Seen:
             booking = _visible(session, actor, booking_id, lock=True)
-            if expected is not None:
-                expected.check(booking)
+            expected.check(booking)
             require(transition, actor, booking.state)
             work(session, booking)
             session.flush()

@@ -67,7 +67,23 @@ async def expected(
     return Expected(None if if_match == "*" else int(if_match.strip('"')))
 
 
+async def optionally_expected(
+    if_match: Annotated[
+        str | None,
+        Header(
+            pattern=r'^(\*|"\d{1,9}")$',
+            description="The ETag that was read: nothing is done when it has changed since. Without it: any version",
+            examples=["*"],
+        ),
+    ] = None,
+) -> Expected:
+    """Dependency: the If-Match header of an operation that can do without it."""
+    return Expected(None) if if_match is None else await expected(if_match)
+
+
 WHEN_MISSING["if-match"] = PreconditionRequired
 InExpected = Annotated[Expected, Depends(expected)]
+InOptionalExpected = Annotated[Expected, Depends(optionally_expected)]
+"""Any version without the header: for operations that clients have always called without it."""
 CONFLICTS = (PreconditionRequired, PreconditionFailed)
 """What an operation with If-Match can answer with."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.app.bookings.conftest import Company, problem
-from tests.app.company import at, book, day_ahead, make_extra, order, rows
+from tests.app.company import at, book, day_ahead, execute, make_extra, order, rows
 
 HOUR = timedelta(hours=1)
 
@@ -57,6 +57,7 @@ def test_what_was_agreed_is_kept(company: Company, noon: datetime) -> None:
     answer = company.client.http.get(f"/api/v1/bookings/{booking['id']}")
     assert answer.json() == booking
     assert answer.headers["ETag"] == '"1"'
+    assert booking["version"] == 1
 
 
 def test_notice_and_horizon(company: Company) -> None:
@@ -86,6 +87,19 @@ def test_a_repeated_order_books_once(company: Company, noon: datetime) -> None:
     # The same key of somebody else is another one.
     other = company.house.person()
     assert book(other.http, body, key).json()["id"] != first.json()["id"]
+
+
+def test_an_answer_that_an_older_release_has_stored_is_still_given(company: Company, noon: datetime) -> None:
+    company.hire()
+    key, body = str(uuid.uuid4()), order(company.service, noon)
+    first = book(company.client.http, body, key).json()
+    execute(
+        company.house.database,
+        "UPDATE idempotency_record SET answer = json_remove(answer, '$.version') WHERE key = ?",
+        key,
+    )
+    again = book(company.client.http, body, key)
+    assert (again.status_code, again.json(), again.headers["ETag"]) == (201, first, '"1"')
 
 
 def test_an_order_needs_a_key(company: Company, noon: datetime) -> None:

@@ -63,6 +63,9 @@ def test_every_step_of_a_manual_booking(manual: Company, noon: datetime) -> None
     shift(manual, booking, datetime.now(UTC) + HOUR)
     assert do(cleaner, booking, "start").json()["state"] == "in_progress"
     problem(do(manual.client, booking, "cancel", {}), 409, "wrong-state")
+    problem(do(cleaner, booking, "complete"), 409, "too-early")
+    problem(do(manual.manager, booking, "complete"), 409, "too-early")
+    shift(manual, booking, datetime.now(UTC) - timedelta(minutes=1))
     assert do(cleaner, booking, "complete").json()["state"] == "completed"
     client, office = manual.client.id, manual.manager.id
     assert history(manual, booking) == [
@@ -175,6 +178,47 @@ def moved_by(booking: Json) -> str:
     """The tag of a booking that nobody has changed yet."""
     assert booking["state"] == "assigned"
     return '"1"'
+
+
+def test_a_moved_visit_is_not_cancelled_unseen(company: Company, noon: datetime) -> None:
+    company.hire()
+    booking = company.book(noon)
+    half = {"starts_at": (noon + timedelta(minutes=30)).isoformat()}
+    moved = do(company.manager, booking, "reschedule", half, '"1"').json()
+    problem(do(company.client, booking, "cancel", {}, '"1"'), 412, "precondition-failed")
+    assert do(company.client, booking, "cancel", {}, f'"{moved["version"]}"').json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "body"),
+    [
+        ("requested", "confirm", None),
+        ("confirmed", "assign", {"cleaner_id": None}),
+        ("assigned", "start", None),
+        ("in_progress", "complete", None),
+        ("assigned", "no-show", None),
+        ("assigned", "cancel", {}),
+    ],
+)
+def test_every_step_may_name_the_version_it_is_based_on(
+    company: Company, noon: datetime, state: str, action: str, body: Json | None
+) -> None:
+    company.hire()
+    for match, status in (('"2"', 412), ('"1"', 200), ("*", 200), (None, 200)):
+        booking = company.book(noon)
+        shift(company, booking, datetime.now(UTC) - timedelta(minutes=1))
+        cleaner = None if state in {"requested", "confirmed"} else booking["cleaner"]["id"]
+        execute(
+            company.house.database,
+            "UPDATE booking SET state = ?, cleaner_id = ? WHERE id = ?",
+            *(state, cleaner, booking["id"]),
+        )
+        execute(company.house.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
+        answer = do(company.manager, booking, action, body, match)
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert answer.headers["ETag"] == f'"{answer.json()["version"]}"'
+        execute(company.house.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
 
 
 def test_nobody_was_there(company: Company, noon: datetime) -> None:

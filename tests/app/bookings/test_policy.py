@@ -103,6 +103,6 @@ def test_a_visit_starts_from_two_hours_before_its_time() -> None:
 
 
 def test_nobody_misses_a_visit_before_its_time() -> None:
-    policy.require_begun(visit(AT), AT)
-    with pytest.raises(TooEarly):
-        policy.require_begun(visit(AT + TICK), AT)
+    policy.require_begun(visit(AT), AT, "Not yet")
+    with pytest.raises(TooEarly, match="Not yet"):
+        policy.require_begun(visit(AT + TICK), AT, "Not yet")
