@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-release release standalone test-long lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-release release standalone test-long lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -74,6 +74,9 @@ bench: test-machine setup ## measure speed and scale against what the framework 
 bench-recovery: test-machine setup ## measure recovery after faults, by who watches (hours; minutes: RUNS=1 FAULTS=killed SETUPS=monitor-1)
 	@python -m bench.recovery $(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults "$(FAULTS)") $(if $(SETUPS),--setups "$(SETUPS)") \
 		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(COST),--cost $(COST)) $(if $(RESUME),--resume) $(if $(FRESH),--fresh) $(if $(KEEP),--keep) $(if $(PUBLISH),--publish)
+
+bench-clients: up ## measure what clients that misbehave do to the others, on the demo host (about 10 minutes)
+	@python -m bench.clients
 
 bench-release: up ## measure releases, rollbacks and runs without a change, on the demo host (about 8 minutes)
 	@python -m bench.release

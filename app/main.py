@@ -13,6 +13,7 @@ from app.bookings import routes as bookings
 from app.catalog import routes as catalog
 from app.health import routes as health
 from app.kit import docs, problems
+from app.kit.forwarded import ForwardedClient
 from app.kit.metrics import Metrics
 from app.kit.middleware import Entrance, Limits
 from app.kit.routing import Crossroads
@@ -94,9 +95,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> list[Middleware]:
     """What is around the routes; the first is the outermost."""
-    entrance = Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)
+    around = [Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)]
+    if settings.proxy_token:
+        around.insert(0, Middleware(ForwardedClient, token=settings.proxy_token.get_secret_value()))
     if not settings.cors_origins:
-        return [entrance]
+        return around
     # Around everything, so that pages of these origins can read refusals too.
     cors = Middleware(
         CORSMiddleware,
@@ -107,4 +110,4 @@ def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> l
         allow_credentials=False,
         max_age=PREFLIGHT_SECONDS,
     )
-    return [cors, entrance]
+    return [cors, *around]

@@ -19,10 +19,10 @@ from app.bookings.states import Transition
 from app.catalog.schemas import NewExtra, NewService, QuoteRequest
 from app.kit import logs
 from app.kit.actor import Actor, Role
+from app.kit.conditional import ANY_VERSION
 from app.kit.idempotency import Attempt
 from app.kit.metrics import Metrics
 from app.kit.models import now
-from app.kit.preconditions import Expected
 from app.kit.problems import Problem
 from app.kit.throttle import Throttles
 from app.reviews.schemas import ReviewRequest
@@ -148,7 +148,7 @@ class _Seeder:
             raise EmailTaken
         if role is not Role.CLIENT:
             change = AccountChange(role=role)
-            await self._services.accounts.directory.change(self._admin, account.id, change, Expected(None))
+            await self._services.accounts.directory.change(self._admin, account.id, change, ANY_VERSION)
         return account.id
 
     async def _offer(self, new: NewService) -> dict[str, object]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import urllib3
 
 from bench import rude_clients
-from bench.demo import address, play
+from bench.demo import ROOT, address, play
 from bench.report import Verdict
 from bench.rude_clients import Target
 
@@ -144,17 +144,22 @@ def look(name: str, kinds: list[str], target: Target, seconds: float) -> tuple[f
     good = WellBehaved(target)
     good.work(5)
     calm = good.work(seconds * 2)
-    print(f"| {name}, calm | {sum(calm.failures.values())} | {calm.median * 1000:.0f} / {calm.p99 * 1000:.0f} | 1.0 | |")
+    print(
+        f"| {name}, calm | {sum(calm.failures.values())} | {calm.median * 1000:.0f} / {calm.p99 * 1000:.0f} | 1.0 | |"
+    )
     rows = []
     for kind in kinds:
         time.sleep(SETTLE)
         row = beside(kind, target, good, seconds)
         failed = ", ".join(f"{outcome}: {times}" for outcome, times in row.measured.failures.items()) or "0"
-        figures = f"{row.measured.median * 1000:.0f} / {row.measured.p99 * 1000:.0f}"
         met = ", ".join(f"{outcome}: {times}" for outcome, times in row.outcomes.items())
-        print(f"| {kind} | {failed} | {figures} | {row.measured.p99 / calm.p99:.1f} | {met} |")
+        print(f"| {kind} | {failed} | {_milliseconds(row.measured)} | {row.measured.p99 / calm.p99:.1f} | {met} |")
         rows.append(row)
     return calm.p99, rows
+
+
+def _milliseconds(measured: Measured) -> str:
+    return f"{measured.median * 1000:.0f} / {measured.p99 * 1000:.0f}"
 
 
 def main() -> int:
@@ -164,12 +169,12 @@ def main() -> int:
     print("| clients that misbehave | failed of others | p50 / p99 of others, ms | p99, of calm | what they met |")
     print("|---|---|---|---|---|")
     found.append(look("HTTP", list(rude_clients.PLAIN), Target(address(), 80), seconds))
-    play("site.yml", "--extra-vars", HTTPS)
+    play(ROOT, "site.yml", "--extra-vars", HTTPS)
     try:
         target = Target(address(), 443, "api.example.test")
         found.append(look("HTTPS", list(rude_clients.TLS), target, seconds))
     finally:
-        play("site.yml")
+        play(ROOT, "site.yml")
     for calm, rows in found:
         for row in rows:
             verdict.below(f"requests of others that failed beside {row.kind}", sum(row.measured.failures.values()), 1)

@@ -435,16 +435,18 @@ def main() -> int:
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--domain", default="", help="name for TLS and Host; without it the clients speak plain HTTP")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS, choices=range(1, MAX_CONNECTIONS + 1), metavar="N")
+    parser.add_argument("--domain", default="", help="name for TLS and Host; without it: plain HTTP")
+    parser.add_argument(
+        "--connections", type=int, default=CONNECTIONS, choices=range(1, MAX_CONNECTIONS + 1), metavar="N"
+    )
     parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
     target = Target(given.address, given.port, given.domain)
     target.refuse_strangers()
     if given.kind in TLS and not target.domain:
         parser.error(f"{given.kind} needs --domain")
-    seconds = min(given.seconds, MAX_SECONDS)
-    print(json.dumps(asyncio.run(misbehave(given.kind, target, given.connections, seconds))))
+    connections, seconds = min(given.connections, MAX_CONNECTIONS), min(given.seconds, MAX_SECONDS)
+    print(json.dumps(asyncio.run(misbehave(given.kind, target, connections, seconds))))
     return 0
 
 

@@ -10,8 +10,8 @@ from app.accounts.problems import AccountErased, LastAdmin
 from app.accounts.schemas import AccountChange, SearchText, User
 from app.catalog.schemas import Identifier
 from app.kit.actor import Role
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices
 

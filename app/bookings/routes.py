@@ -20,9 +20,9 @@ from app.bookings.states import Transition
 from app.catalog.problems import VisitTooLong
 from app.catalog.schemas import Identifier
 from app.kit import lean
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices, Services
 

@@ -20,11 +20,11 @@ from app.bookings.queries import Figures, Filters
 from app.bookings.states import RULES, Transition, require
 from app.catalog.service import Catalog
 from app.kit.actor import Actor, Role
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
-from app.kit.preconditions import Expected
 from app.kit.problems import NotFound
 from app.notifications.service import Notifications
 from app.settings import Settings

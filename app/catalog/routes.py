@@ -17,9 +17,9 @@ from app.catalog.schemas import (
     ServiceChange,
 )
 from app.kit import conditional
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices
 

@@ -25,10 +25,10 @@ from app.kit import audit
 from app.kit.actor import Actor
 from app.kit.cache import Cache
 from app.kit.cached import Cached
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.pagination import Page, Paging
-from app.kit.preconditions import Expected
 from app.kit.problems import FieldError, NotFound, ValidationFailed
 from app.settings import Settings
 

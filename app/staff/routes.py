@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from app.accounts.dependencies import ALWAYS, BY_ROLE, InOffice, SignedIn
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices
 from app.staff.models import SLOT_MINUTES
