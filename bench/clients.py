@@ -62,6 +62,7 @@ class WellBehaved:
     def __init__(self, target: Target) -> None:
         headers = {"Host": target.host, "Accept-Encoding": "gzip, deflate"}
         if target.domain:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
             self._http: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
                 target.address,
                 target.port,

@@ -33,7 +33,7 @@ IDLE_CONNECTIONS = 100
 """Connections that the kind `idle-connections` holds for each of `CONNECTIONS`."""
 MAX_CONNECTIONS = 50
 MAX_SECONDS = 60.0
-STREAMS = 50
+STREAMS = 10
 """HTTP/2 streams that one act opens at most."""
 SMALL_WINDOW = 4096
 """Receive buffer of a client that reads slowly, in bytes."""
@@ -309,7 +309,7 @@ async def reset_after_headers(session: Session) -> None:
 
 
 async def rapid_reset(session: Session) -> None:
-    """HTTP/2: open fifty requests and reset each at once, in one write (CVE-2023-44487)."""
+    """HTTP/2: open ten requests and reset each at once, in one write (CVE-2023-44487)."""
     http2, _, writer = await _http2(session)
     with _closing(writer):
         for _ in range(STREAMS):
@@ -323,7 +323,7 @@ async def rapid_reset(session: Session) -> None:
 
 
 async def zero_window(session: Session) -> None:
-    """HTTP/2: ask for a large page fifty times with a receive window of 0 bytes."""
+    """HTTP/2: ask for a large page ten times with a receive window of 0 bytes."""
     http2, reader, writer = await _http2(session)
     with _closing(writer):
         http2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
