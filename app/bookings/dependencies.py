@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from pydantic import Field
 
 from app.accounts.dependencies import InActor, SignedIn
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.queries import Filters
 from app.bookings.schemas import Moment
 from app.bookings.states import Transition, permits
@@ -43,7 +43,7 @@ PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
 
 
 async def _filters(
-    state: State | None = None,
+    state: BookingState | None = None,
     start: Annotated[Moment | None, Query(alias="from", description="Visits that begin then or later")] = None,
     end: Annotated[Moment | None, Query(alias="to", description="Visits that begin before")] = None,
 ) -> Filters:
@@ -57,7 +57,7 @@ InFilters = Annotated[Filters, Depends(_filters)]
 class Wanted(PageQuery):
     """The query of a list of one's own bookings."""
 
-    state: State | None = None
+    state: BookingState | None = None
     start: Moment | None = Field(None, alias="from", description="Visits that begin then or later")
     end: Moment | None = Field(None, alias="to", description="Visits that begin before")
 

@@ -12,7 +12,7 @@ from app.accounts.schemas import SearchText
 from app.bookings.dependencies import InFilters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
-from app.kit.outbox import State
+from app.kit.outbox import NotificationState
 from app.kit.pagination import InPage, Page
 from app.kit.problems import FieldError, NotFound, ValidationFailed, responses
 from app.office.problems import NotDead
@@ -93,7 +93,7 @@ async def read_figures(
     responses=responses(ValidationFailed, *BY_ROLE),
 )
 async def list_notifications(
-    _: InOffice, services: InServices, page: InPage, state: State = State.DEAD
+    _: InOffice, services: InServices, page: InPage, state: NotificationState = NotificationState.DEAD
 ) -> Page[Message]:
     """Notifications in one state, the newest first."""
     return await services.office.messages(state, page)

@@ -12,7 +12,7 @@ from app.bookings.service import Bookings
 from app.kit import audit, outbox
 from app.kit.actor import Actor
 from app.kit.database import Database
-from app.kit.outbox import Outbox, OutboxMessage, State
+from app.kit.outbox import NotificationState, Outbox, OutboxMessage
 from app.kit.pagination import Page, Paging
 from app.kit.problems import NotFound
 from app.office.problems import NotDead
@@ -108,7 +108,7 @@ class Office:
 
         return await self._database.read(read)
 
-    async def messages(self, state: State, paging: Paging) -> Page[Message]:
+    async def messages(self, state: NotificationState, paging: Paging) -> Page[Message]:
         """Notifications in this state, the newest first.
 
         Raises:
@@ -133,7 +133,7 @@ class Office:
             message = session.get(OutboxMessage, message_id, with_for_update=True)
             if message is None:
                 raise NotFound
-            if message.state != State.DEAD:
+            if message.state != NotificationState.DEAD:
                 raise NotDead
             self._outbox.revive(session, message)
             audit.record(session, "message.revived", actor_id=actor.id, subject_id=message_id)
