@@ -48,6 +48,9 @@ TAGS = [
     {"name": "office", "description": "Lists, schedule and figures for managers"},
     {"name": "health", "description": "For monitors and load balancers"},
 ]
+ANY_QUERY = ("/health", "/metrics", "/internal")
+"""Paths asked by machines, whatever query they add: load balancers and scrapers send one to get past caches, and the
+answer depends on nothing in it. Refusing it would take a working replica out of service."""
 ROUTERS = (
     *accounts.routers,
     catalog.router,
@@ -88,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     docs.install(app)
-    app.router.routes.insert(0, Crossroads(ROUTERS))
+    app.router.routes.insert(0, Crossroads(ROUTERS, any_query=ANY_QUERY))
     return app
 
 

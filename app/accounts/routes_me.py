@@ -17,6 +17,7 @@ from app.accounts.schemas import (
 )
 from app.catalog.schemas import Identifier
 from app.kit.actor import Role
+from app.kit.body import StrictRoute
 from app.kit.pagination import InPage, Page
 from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
@@ -24,7 +25,7 @@ from app.services import InServices, Services
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
 
-router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
+router = APIRouter(prefix="/api/v1/users/me", tags=["users"], route_class=StrictRoute)
 
 
 @router.get(

@@ -23,7 +23,8 @@ WITHOUT_WORK = (BookingState.REQUESTED, BookingState.CONFIRMED, BookingState.CAN
 class Filters:
     """Which bookings; what is None does not matter."""
 
-    state: BookingState | None = None
+    states: Collection[BookingState] = ()
+    """One of these; all when empty."""
     cleaner_id: str | None = None
     client_ids: Collection[str] | None = None
     """Few: whose names match a search, for example."""
@@ -102,10 +103,12 @@ def _listing(given: frozenset[str], follows: bool) -> Prepared[Visit]:  # noqa: 
 def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[Visit], str | None]:
     """One page, the latest visits first."""
     values = {name: value for name in FILTERS if (value := getattr(filters, name)) is not None}
-    given = frozenset(values)
+    # A query for each: with IN the database would sort all bookings of these states to find a page of them.
+    states = [{"state": each} for each in dict.fromkeys(values.pop("states"))]
+    given = frozenset(values) | ({"state"} if states else frozenset())
     if "client_ids" in values:
         values[AMONG] = values.pop("client_ids")
-    return paging.rows(session, partial(_listing, given), ORDER, _key, **values)
+    return paging.rows(session, partial(_listing, given), ORDER, _key, states or ({},), **values)
 
 
 def _key(visit: Visit) -> Key:

@@ -7,7 +7,7 @@ again.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -211,12 +211,14 @@ class Outbox:
             event.listen(session, "after_commit", lambda _: self._background.wake(), once=True)
 
 
-def listing(session: Session, paging: Paging, state: NotificationState) -> tuple[list[OutboxMessage], str | None]:
-    """Messages in this state, the newest first."""
+def listing(
+    session: Session, paging: Paging, states: Collection[NotificationState]
+) -> tuple[list[OutboxMessage], str | None]:
+    """Messages in one of these states, the newest first."""
     columns: list[Any] = [col(OutboxMessage.created_at), col(OutboxMessage.id)]
     return paging.page(
         session,
-        select(OutboxMessage).where(OutboxMessage.state == state),
+        [select(OutboxMessage).where(OutboxMessage.state == each) for each in dict.fromkeys(states)],
         columns,
         lambda message: (message.created_at, message.id),
         descending=True,
