@@ -24,6 +24,7 @@ from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, respon
 from app.services import InServices, Services
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
+AS_FILE = {"Content-Disposition": {"description": "Name of a file to keep it in", "schema": {"type": "string"}}}
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"], route_class=StrictRoute)
 
@@ -109,7 +110,12 @@ async def erase_me(confirmation: Erasure, actor: InActor, services: InServices) 
     await services.accounts.privacy.erase(actor, confirmation.current_password)
 
 
-@router.get("/export", summary="Export my data", operation_id="export_me", responses=responses(*SIGNED_IN))
+@router.get(
+    "/export",
+    summary="Export my data",
+    operation_id="export_me",
+    responses={status.HTTP_200_OK: {"headers": AS_FILE}, **responses(*SIGNED_IN)},
+)
 async def export_me(actor: InActor, services: InServices, response: Response) -> Export:
     """All that is stored about the signed-in user."""
     response.headers["Content-Disposition"] = 'attachment; filename="export.json"'
