@@ -19,6 +19,11 @@ tools/workflows/node_modules/installed: tools/workflows/package-lock.json
 	@npm ci --prefix tools/workflows --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# What lints the OpenAPI document, and what makes a client from it, likewise.
+tools/clients/node_modules/installed: tools/clients/package-lock.json
+	@npm ci --prefix tools/clients --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make setup PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "Please install Python's venv module: apt-get install python3-venv" >&2; exit 1; }
@@ -42,10 +47,10 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 45 minutes)
+test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 45 minutes)
 	@tools/test.sh lint unit default faults release standalone
 
-lint: test-machine setup tools/workflows/node_modules/installed ## all linters and type checks
+lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
 	@tools/test.sh lint
 
 unit: test-machine setup ## tests of the API and of the monitor

@@ -13,7 +13,12 @@ from tests.app.conftest import free_port
 from tests.proxy import STACK, Proxy, caddy
 
 _BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-_AWAY = {"type": "/problems/service-unavailable", "title": "The service is not available right now"}
+_AWAY = {
+    "type": "/problems/service-unavailable",
+    "title": "The service is not available right now",
+    "detail": "The service did not answer. Try again shortly.",
+}
+_REFUSED = {"type": "about:blank", "detail": "The request did not get as far as the service."}
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +189,7 @@ def test_form_of_a_person_gets_a_problem(proxy: Proxy) -> None:
 
 def test_private_paths_stay_private_to_a_person(proxy: Proxy) -> None:
     answer = proxy.client.get("/metrics", headers=_BROWSER)
-    assert answer.json() == {"type": "about:blank", "title": "Not Found", "status": 404}
+    assert answer.json() == _REFUSED | {"title": "Not Found", "status": 404}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/internal", "/internal/canary", "/health/ready"])
@@ -217,7 +222,7 @@ def test_a_body_that_is_too_large_is_refused(serving: Proxy) -> None:
     assert serving.client.post("/api/v1/quotes", content=b"x" * (1 << 20)).status_code == 200
     answer = serving.client.post("/api/v1/quotes", content=b"x" * ((1 << 20) + 1))
     assert answer.status_code == 413
-    assert answer.json() == {"type": "about:blank", "title": "Request Entity Too Large", "status": 413}
+    assert answer.json() == _REFUSED | {"title": "Request Entity Too Large", "status": 413}
 
 
 def test_a_client_that_does_not_finish_its_headers_is_sent_away(serving: Proxy) -> None:
