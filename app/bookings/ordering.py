@@ -63,7 +63,7 @@ class Ordering:
     def _assign(self, session: Session, booking: Booking) -> None:
         follow(session, booking, Transition.CONFIRM, None)
         visit = assignment.visit_of(booking)
-        booking.cleaner_id = assignment.least_loaded(session, self._settings.zone, booking, visit)
+        booking.cleaner_id = assignment.least_loaded(session, self._settings, booking, visit)
         assignment.occupy(session, booking)
         follow(session, booking, Transition.ASSIGN, None, cleaner_id=booking.cleaner_id)
         self._messages.assigned(session, booking, before=None)

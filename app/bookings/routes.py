@@ -115,7 +115,7 @@ async def read_booking_history(
     "/{booking_id}",
     summary="Change address or notes",
     operation_id="change_booking",
-    responses=responses(*CONFLICTS, *CHANGED_BY_BODY),
+    responses=responses(SlotUnavailable, *CONFLICTS, *CHANGED_BY_BODY),
 )
 async def change_booking(
     task: Annotated[Task, Depends(may(Transition.CHANGE))],
@@ -124,7 +124,10 @@ async def change_booking(
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun."""
+    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun.
+
+    A cleaner who would not get to the new address in time, because of another visit, is replaced by one who does.
+    """
     return _tagged(response, await services.bookings.change(task.actor, task.booking_id, change, expected))
 
 

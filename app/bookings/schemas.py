@@ -10,6 +10,7 @@ from app.bookings.models import State
 from app.catalog.schemas import Identifier, QuoteItem, QuoteRequest
 from app.kit.actor import Role
 from app.staff.calendar import SLOT
+from app.staff.schemas import VisitAddress as Address
 
 RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -40,11 +41,6 @@ Moment = Annotated[
     AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc), Field(examples=["2026-12-01T10:00:00Z"])
 ]
 SlotStart = Annotated[Moment, AfterValidator(_on_slot), Field(description="On a half hour (UTC)")]
-Address = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    Field(examples=["Main Street 5, 10115 Berlin"]),
-]
 Notes = Annotated[
     str,
     StringConstraints(max_length=1000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$"),

@@ -126,15 +126,22 @@ class Bookings:
         return await self._database.read(work)
 
     async def change(self, actor: Actor, booking_id: str, request: schemas.BookingChange, expected: Expected) -> Seen:
-        """Change address or notes."""
+        """Change address or notes; a cleaner who would not get to the new address in time is replaced.
+
+        Raises:
+            SlotUnavailable: nobody would get there in time.
+        """
 
         def work(session: Session, booking: Booking) -> None:
             fields = request.model_dump(exclude_unset=True)
             changed = sorted(name for name, value in fields.items() if getattr(booking, name) != value)
+            in_time = "address" in changed and self._is_in_time(session, booking)
             for name in changed:
                 setattr(booking, name, fields[name])
             if changed:
                 note(session, booking, RULES[Transition.CHANGE].event, actor.id, fields=changed)
+            if in_time and not self._is_in_time(session, booking):
+                self._replace(session, booking)
 
         return await self._change(actor, booking_id, Transition.CHANGE, work, expected)
 
@@ -174,10 +181,10 @@ class Bookings:
         """
 
         def work(session: Session, booking: Booking) -> None:
-            zone, before = self._settings.zone, booking.cleaner_id
+            settings, before = self._settings, booking.cleaner_id
             if cleaner_id is not None:
-                assignment.require_free(session, zone, booking, cleaner_id)
-            chosen = cleaner_id or assignment.least_loaded(session, zone, booking, assignment.visit_of(booking))
+                assignment.require_free(session, settings, booking, cleaner_id)
+            chosen = cleaner_id or assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
             if booking.state == State.REQUESTED:
                 follow(session, booking, Transition.CONFIRM, actor.id)
             assignment.vacate(session, booking)
@@ -286,12 +293,33 @@ class Bookings:
 
         return await self._database.write(unit)
 
+    def _is_in_time(self, session: Session, booking: Booking) -> bool:
+        """Whether the booking waits for a cleaner who has time for it, ways included."""
+        if booking.cleaner_id is None or booking.state != State.ASSIGNED or booking.ends_at <= now():
+            return False
+        visit = assignment.visit_of(booking)
+        return assignment.is_free(session, self._settings, booking, booking.cleaner_id, visit)
+
+    def _replace(self, session: Session, booking: Booking) -> None:
+        """Send somebody else.
+
+        Raises:
+            SlotUnavailable: nobody else is free.
+        """
+        before = booking.cleaner_id
+        chosen = assignment.least_loaded(session, self._settings, booking, assignment.visit_of(booking))
+        assignment.vacate(session, booking)
+        booking.cleaner_id = chosen
+        assignment.occupy(session, booking)
+        follow(session, booking, Transition.ASSIGN, None, before=before, cleaner_id=chosen)
+        self._messages.assigned(session, booking, before=before)
+
     def _move(self, session: Session, actor: Actor, booking: Booking, starts_at: datetime) -> None:
-        zone, before, old = self._settings.zone, booking.cleaner_id, assignment.visit_of(booking)
+        settings, before, old = self._settings, booking.cleaner_id, assignment.visit_of(booking)
         visit = Interval(starts_at, starts_at + (old.end - old.start))
         assignment.vacate(session, booking)
-        if before is not None and not assignment.is_free(session, zone, booking, before, visit):
-            booking.cleaner_id = assignment.least_loaded(session, zone, booking, visit)
+        if before is not None and not assignment.is_free(session, settings, booking, before, visit):
+            booking.cleaner_id = assignment.least_loaded(session, settings, booking, visit)
         booking.starts_at, booking.ends_at = visit.start, visit.end
         assignment.occupy(session, booking)
         follow(

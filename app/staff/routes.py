@@ -21,6 +21,7 @@ from app.staff.schemas import (
     Day,
     DayOffRequest,
     DayOffView,
+    VisitAddress,
     Week,
     WeekChange,
 )
@@ -55,12 +56,20 @@ async def read_availability(
         ),
     ],
     days: Annotated[int, Query(ge=1, le=MAXIMUM_DAYS, description="How many days")] = 1,
+    address: Annotated[
+        VisitAddress | None,
+        Query(
+            description="Where the visit is to be: a cleaner needs no time to travel to it from another visit there. "
+            "Without it, time to travel is left before and after every other visit",
+        ),
+    ] = None,
 ) -> Availability:
     """All times at which a visit of this length can begin, and how many cleaners are free for it.
 
+    A cleaner who has a visit before it or after it at another address needs time to travel in between.
     Visits cannot be booked for the next few hours, nor very far ahead; such days are empty.
     """
-    return await services.staff.availability(date, days, duration_minutes)
+    return await services.staff.availability(date, days, duration_minutes, address)
 
 
 @router.get(

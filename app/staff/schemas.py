@@ -57,6 +57,13 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
+VisitAddress = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(examples=["Main Street 5, 10115 Berlin"]),
+]
+
+
 class FreeSlot(BaseModel):
     """A time at which a visit can begin."""
 

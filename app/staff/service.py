@@ -18,7 +18,7 @@ from app.kit.preconditions import Expected
 from app.kit.prepared import Prepared
 from app.kit.problems import NotFound
 from app.settings import Settings
-from app.staff.calendar import DAY, Interval, count_free, day_interval, free_times, slot_start
+from app.staff.calendar import DAY, Interval, Travel, count_free, day_interval, free_times, slot_start, slots_in
 from app.staff.models import SLOT_MINUTES, Cleaner, DayOff, WorkingHours
 from app.staff.schemas import (
     Availability,
@@ -71,24 +71,34 @@ class Staff:
         self._database = database
         self._accounts = accounts
 
-    async def availability(self, first: date, days: int, duration: int) -> Availability:
+    async def availability(self, first: date, days: int, duration: int, address: str | None = None) -> Availability:
         """When visits can begin.
 
         Args:
             first: day of the business.
             days: how many, from there on.
             duration: minutes, a multiple of SLOT_MINUTES.
+            address: where; None: not at any address where a cleaner has another visit.
         """
-        return await self._database.read(lambda session: self.free_days(session, first, days, duration, now()))
+        return await self._database.read(lambda session: self.free_days(session, first, days, duration, now(), address))
 
-    def free_days(self, session: Session, first: date, days: int, duration: int, at: datetime) -> Availability:
+    def free_days(  # noqa: PLR0913, PLR0917  # a question in full
+        self,
+        session: Session,
+        first: date,
+        days: int,
+        duration: int,
+        at: datetime,
+        address: str | None = None,
+    ) -> Availability:
         """Like `availability`, for someone who asks at the moment `at`."""
         zone, length = self._settings.zone, duration // SLOT_MINUTES
         wanted = [first + number * DAY for number in range(days)]
         bookable = self.bookable(at)
         # Whoever asks for other days costs no more than the answer that there is nothing.
         near = [day for day in wanted if _overlap(day_interval(day, zone), bookable)]
-        cleaners = free_times(session, near, zone) if near else []
+        travel = Travel(slots_in(self._settings.booking_travel_minutes), address)
+        cleaners = free_times(session, near, zone, travel=travel) if near else []
         answer = []
         for day in wanted:
             slots = day_interval(day, zone).slots_beginning if day in near else range(0)

@@ -31,6 +31,7 @@ MORE = (
     "/office/bookings?client_id={client}", "/office/bookings?client_id={client}&state=assigned",
     "/office/bookings?cleaner_id={cleaner}&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
     "/office/bookings?state=completed&from=2026-01-01T00:00:00Z", "/office/bookings?from=2026-01-01T00:00:00Z",
+    "/availability?date={day}&duration_minutes=60&address=Street%201",
     "/office/notifications", "/office/audit", "/office/audit?actor_id={client}", "/office/audit?subject_id={client}",
     "/office/audit?actor_id={client}&action=login.succeeded",
 )  # fmt: skip
@@ -110,6 +111,7 @@ def test_no_statement_reads_a_whole_table(
         monkeypatch.setenv(name, value)
     with in_this_process(tmp_path / "test.db") as house:
         world = World(house)
+        day = world.next_start().date()
         for operation, build in OPERATIONS.items():
             world.acting = whoever_may(world, operation)
             call = build(world)
@@ -117,7 +119,7 @@ def test_no_statement_reads_a_whole_table(
             answer = call.send(world.http, world.token(caller) if caller else None)
             assert answer.status_code < 300, (operation, answer.text)
         for template in MORE:
-            path = template.format(client=world.client.id, cleaner=world.cleaner.id)
+            path = template.format(client=world.client.id, cleaner=world.cleaner.id, day=day)
             answer = Call("GET", API + path).send(world.http, world.token(world.admin))
             assert answer.status_code == 200, (path, answer.text)
     assert len(statements) > 100
