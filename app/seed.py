@@ -13,16 +13,16 @@ from app.accounts.problems import EmailTaken
 from app.accounts.schemas import AccountChange, NewPassword, Registration
 from app.bookings import assignment
 from app.bookings.history import follow
-from app.bookings.models import Booking, BookingEvent, State
+from app.bookings.models import Booking, BookingEvent, BookingState
 from app.bookings.schemas import NewBooking
 from app.bookings.states import Transition
 from app.catalog.schemas import NewExtra, NewService, QuoteRequest
 from app.kit import logs
 from app.kit.actor import Actor, Role
+from app.kit.conditional import ANY_VERSION
 from app.kit.idempotency import Attempt
 from app.kit.metrics import Metrics
 from app.kit.models import now
-from app.kit.preconditions import Expected
 from app.kit.problems import Problem
 from app.kit.throttle import Throttles
 from app.reviews.schemas import ReviewRequest
@@ -66,9 +66,9 @@ FUTURE = 12
 SHIFT = timedelta(weeks=3)
 REVIEWED = 0.7
 ENDS = {
-    State.COMPLETED: (Transition.START, Transition.COMPLETE),
-    State.CANCELLED: (Transition.CANCEL,),
-    State.NO_SHOW: (Transition.MISS,),
+    BookingState.COMPLETED: (Transition.START, Transition.COMPLETE),
+    BookingState.CANCELLED: (Transition.CANCEL,),
+    BookingState.NO_SHOW: (Transition.MISS,),
 }
 COMMENTS = ("Spotless, thank you!", "Very friendly.", "Всё чисто, спасибо!", "On time and thorough.")
 
@@ -148,7 +148,7 @@ class _Seeder:
             raise EmailTaken
         if role is not Role.CLIENT:
             change = AccountChange(role=role)
-            await self._services.accounts.directory.change(self._admin, account.id, change, Expected(None))
+            await self._services.accounts.directory.change(self._admin, account.id, change, ANY_VERSION)
         return account.id
 
     async def _offer(self, new: NewService) -> dict[str, object]:
@@ -171,14 +171,14 @@ class _Seeder:
 
     async def _let_it_happen(self, client: str, booking: str) -> None:
         """Move the visit into the last weeks, let it take place or not, and most clients say how it was."""
-        end = self._chance.choices((State.COMPLETED, State.CANCELLED, State.NO_SHOW), (8, 2, 1))[0]
+        end = self._chance.choices((BookingState.COMPLETED, BookingState.CANCELLED, BookingState.NO_SHOW), (8, 2, 1))[0]
         await self._services.database.write(lambda session: _move_into_the_past(session, booking, end))
-        if end is State.COMPLETED and self._chance.random() < REVIEWED:
+        if end is BookingState.COMPLETED and self._chance.random() < REVIEWED:
             review = ReviewRequest(stars=self._chance.choice((4, 5, 5, 5)), comment=self._chance.choice(COMMENTS))
             await self._services.reviews.add(Actor(client, Role.CLIENT, ""), booking, review, _once())
 
 
-def _move_into_the_past(session: Session, booking_id: str, end: State) -> None:
+def _move_into_the_past(session: Session, booking_id: str, end: BookingState) -> None:
     booking = session.get_one(Booking, booking_id)
     assignment.vacate(session, booking)
     for event in session.exec(select(BookingEvent).where(BookingEvent.booking_id == booking_id)):

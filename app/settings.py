@@ -151,6 +151,11 @@ class Settings(BaseSettings):
 
     host: str = Field("0.0.0.0", description="the address to listen on")  # noqa: S104  # inside a container
     port: int = _count(8000, 1, 65535)
+    proxy_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="at least 32 random characters, which the proxy sends as X-Proxy-Token, or nothing",
+    )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="addresses or networks of trusted proxies, separated by commas"
     )

@@ -4,22 +4,20 @@ A code-only change by playbooks/deploy.yml, a run of site.yml that changes nothi
 a play of as many tasks over the same connection that do nothing.
 """
 
-import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import demo
+from bench.demo import ROOT
 from bench.report import Verdict
 
-ROOT = Path(__file__).parents[1]
 RUNS = 3  # of each; the middle one counts
-_TIMEOUT = 900.0  # seconds
 _RECAP = re.compile(r"^(?P<task>\S.*?) -+ (?P<seconds>[0-9.]+)s$", re.MULTILINE)
 _STEP = re.compile(r"^TASK \[(.*?)\] \*+$", re.MULTILINE)
 
@@ -41,20 +39,10 @@ def play(root: Path, playbook: str) -> Run:
         SystemExit: it failed.
     """
     begun = time.monotonic()
-    run = subprocess.run(
-        ["ansible-playbook", "--inventory", "inventory/demo", playbook],
-        cwd=root,
-        env=os.environ | {"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    printed = demo.play(root, playbook)
     seconds = time.monotonic() - begun
-    if run.returncode != 0:
-        sys.exit(f"{playbook} failed:\n{run.stdout[-4000:]}")
-    slowest = [f"{match['task']}: {match['seconds']} s" for match in _RECAP.finditer(run.stdout)][:5]
-    return Run(seconds, len(_STEP.findall(run.stdout)), slowest)
+    slowest = [f"{match['task']}: {match['seconds']} s" for match in _RECAP.finditer(printed)][:5]
+    return Run(seconds, len(_STEP.findall(printed)), slowest)
 
 
 def checkout(directory: Path, version: str) -> Path:

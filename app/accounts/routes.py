@@ -9,14 +9,15 @@ from app.accounts import routes_me, routes_recovery, routes_users
 from app.accounts.dependencies import ALWAYS, SIGNED_IN, InActor, InDevice
 from app.accounts.problems import EmailNotVerified, EmailTaken, InvalidCredentials, InvalidRefreshToken
 from app.accounts.schemas import Credentials, Refresh, Registration, TokenForm, TokenPair, User, VerificationSent
+from app.kit.body import StrictRoute
+from app.kit.conditional import set_etag
 from app.kit.idempotency import KEYED, InAttempt
-from app.kit.preconditions import set_etag
 from app.kit.problems import PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices, address
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
 
-auth = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+auth = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
 
 
 @auth.post(

@@ -17,14 +17,16 @@ from app.accounts.schemas import (
 )
 from app.catalog.schemas import Identifier
 from app.kit.actor import Role
+from app.kit.body import StrictRoute
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices, Services
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
+AS_FILE = {"Content-Disposition": {"description": "Name of a file to keep it in", "schema": {"type": "string"}}}
 
-router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
+router = APIRouter(prefix="/api/v1/users/me", tags=["users"], route_class=StrictRoute)
 
 
 @router.get(
@@ -108,7 +110,12 @@ async def erase_me(confirmation: Erasure, actor: InActor, services: InServices) 
     await services.accounts.privacy.erase(actor, confirmation.current_password)
 
 
-@router.get("/export", summary="Export my data", operation_id="export_me", responses=responses(*SIGNED_IN))
+@router.get(
+    "/export",
+    summary="Export my data",
+    operation_id="export_me",
+    responses={status.HTTP_200_OK: {"headers": AS_FILE}, **responses(*SIGNED_IN)},
+)
 async def export_me(actor: InActor, services: InServices, response: Response) -> Export:
     """All that is stored about the signed-in user."""
     response.headers["Content-Disposition"] = 'attachment; filename="export.json"'

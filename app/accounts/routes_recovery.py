@@ -5,12 +5,13 @@ from fastapi import APIRouter, Request, status
 from app.accounts.dependencies import ALWAYS
 from app.accounts.problems import EmailTaken, InvalidCode, MailOff
 from app.accounts.schemas import CodeOnly, EmailOnly, MessageSent, PasswordReset
+from app.kit.body import StrictRoute
 from app.kit.problems import PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices, address
 
 OPEN: tuple[type[Problem], ...] = (PayloadTooLarge, ValidationFailed, *ALWAYS)
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
 
 
 @router.post(

@@ -10,12 +10,13 @@ from app.accounts.problems import AccountErased, LastAdmin
 from app.accounts.schemas import AccountChange, SearchText, User
 from app.catalog.schemas import Identifier
 from app.kit.actor import Role
+from app.kit.body import StrictRoute
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"])
+router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRoute)
 
 
 @router.get(

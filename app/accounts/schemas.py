@@ -127,7 +127,7 @@ class EmailChange(Request):
     """The address as it shall be."""
 
     current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
-    new_email: Email
+    new_email: Email = Field(examples=["anna.petrova@example.com"])
 
 
 class Erasure(Request):

@@ -19,11 +19,11 @@ from app.accounts.roles import RoleListener, Roles
 from app.accounts.schemas import NewPassword, ProfileChange, Registration
 from app.accounts.sessions import Sessions
 from app.kit.actor import Actor, Role
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.hashing import PasswordHasher
 from app.kit.idempotency import Attempt
 from app.kit.models import now
-from app.kit.preconditions import Expected
 from app.kit.ratelimit import Limit, RateLimiter
 from app.kit.tokens import Tokens
 from app.notifications.service import Notifications, Template

@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from app.accounts.service import Accounts
 from app.bookings import policy, schemas
-from app.bookings.models import Booking, BookingEvent, State
+from app.bookings.models import Booking, BookingEvent, BookingState
 from app.bookings.queries import Visit
 from app.settings import Settings
 from app.staff.service import Staff
@@ -36,7 +36,7 @@ class Answers:
                 schemas.Booking(
                     id=each.id,
                     reference=each.reference,
-                    state=State(each.state),
+                    state=BookingState(each.state),
                     client=schemas.BookingClient(id=client.id, full_name=client.full_name),
                     cleaner=cleaner
                     and schemas.BookingCleaner(id=cleaner.id, full_name=cleaner.full_name, rating=ratings[cleaner.id]),
@@ -68,7 +68,7 @@ class Answers:
             actor = person and schemas.HistoryActor(id=person.id, full_name=person.full_name, role=person.role)
             entries.append(
                 schemas.HistoryEntry(
-                    at=each.at, actor=actor, kind=each.kind, state=State(each.state), details=each.details
+                    at=each.at, actor=actor, kind=each.kind, state=BookingState(each.state), details=each.details
                 )
             )
         return entries

@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from pydantic import Field
 
 from app.accounts.dependencies import InActor, SignedIn
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.queries import Filters
 from app.bookings.schemas import Moment
 from app.bookings.states import Transition, permits
@@ -42,12 +42,15 @@ InBooker = Annotated[Actor, Depends(SignedIn({Role.CLIENT, *OFFICE}))]
 PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
 
 
+States = Annotated[list[BookingState], Query(default_factory=list, description="One of these; any when left out")]
+
+
 async def _filters(
-    state: State | None = None,
+    state: States,
     start: Annotated[Moment | None, Query(alias="from", description="Visits that begin then or later")] = None,
     end: Annotated[Moment | None, Query(alias="to", description="Visits that begin before")] = None,
 ) -> Filters:
-    return Filters(state=state, start=start, end=end)
+    return Filters(states=state, start=start, end=end)
 
 
 InFilters = Annotated[Filters, Depends(_filters)]
@@ -57,11 +60,11 @@ InFilters = Annotated[Filters, Depends(_filters)]
 class Wanted(PageQuery):
     """The query of a list of one's own bookings."""
 
-    state: State | None = None
+    state: list[BookingState] = Field(default_factory=list, description="One of these; any when left out")
     start: Moment | None = Field(None, alias="from", description="Visits that begin then or later")
     end: Moment | None = Field(None, alias="to", description="Visits that begin before")
 
     @property
     def filters(self) -> Filters:
         """Which bookings."""
-        return Filters(state=self.state, start=self.start, end=self.end)
+        return Filters(states=self.state, start=self.start, end=self.end)

@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from app.kit.models import BIG, UtcDateTime, identifier, now
 
 
-class State(StrEnum):
+class BookingState(StrEnum):
     """Of a booking."""
 
     REQUESTED = "requested"
@@ -48,7 +48,7 @@ class Booking(SQLModel, table=True):
     service_id: str = Field(sa_type=String(36), foreign_key="cleaning_service.id")
     service_name: str = Field(sa_type=String(100))
     """As it was called when it was booked."""
-    state: str = Field(default=State.REQUESTED, sa_type=String(12))
+    state: str = Field(default=BookingState.REQUESTED, sa_type=String(12))
     starts_at: datetime = Field(sa_type=UtcDateTime)
     ends_at: datetime = Field(sa_type=UtcDateTime)
     address: str = Field(sa_type=String(300), repr=False)

@@ -10,20 +10,21 @@ import sqlalchemy
 from sqlalchemy import ColumnElement, bindparam, extract
 from sqlmodel import Session, col, func, select
 
-from app.bookings.models import Booking, State
+from app.bookings.models import Booking, BookingState
 from app.catalog.schemas import MAXIMUM_MINUTES
 from app.kit.pagination import Key, Paging, after
 from app.kit.prepared import AMONG, Prepared
 from app.staff.calendar import Interval
 
-WITHOUT_WORK = (State.REQUESTED, State.CONFIRMED, State.CANCELLED)
+WITHOUT_WORK = (BookingState.REQUESTED, BookingState.CONFIRMED, BookingState.CANCELLED)
 
 
 @dataclass(frozen=True)
 class Filters:
     """Which bookings; what is None does not matter."""
 
-    state: State | None = None
+    states: Collection[BookingState] = ()
+    """One of these; all when empty."""
     cleaner_id: str | None = None
     client_ids: Collection[str] | None = None
     """Few: whose names match a search, for example."""
@@ -41,7 +42,7 @@ FILTERS = tuple(each.name for each in fields(Filters))
 class Figures:
     """A period in numbers; a booking belongs to it when its visit begins in it."""
 
-    bookings: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    bookings: dict[BookingState, int] = field(default_factory=lambda: dict.fromkeys(BookingState, 0))
     revenue: int = 0
     """Prices of what is completed and fees of what is cancelled, in minor units."""
     cancellations: int = 0
@@ -102,10 +103,12 @@ def _listing(given: frozenset[str], follows: bool) -> Prepared[Visit]:  # noqa: 
 def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[Visit], str | None]:
     """One page, the latest visits first."""
     values = {name: value for name in FILTERS if (value := getattr(filters, name)) is not None}
-    given = frozenset(values)
+    # A query for each: with IN the database would sort all bookings of these states to find a page of them.
+    states = [{"state": each} for each in dict.fromkeys(values.pop("states"))]
+    given = frozenset(values) | ({"state"} if states else frozenset())
     if "client_ids" in values:
         values[AMONG] = values.pop("client_ids")
-    return paging.rows(session, partial(_listing, given), ORDER, _key, **values)
+    return paging.rows(session, partial(_listing, given), ORDER, _key, states or ({},), **values)
 
 
 def _key(visit: Visit) -> Key:
@@ -122,7 +125,7 @@ def day(session: Session, cleaner_ids: Collection[str], interval: Interval) -> l
             col(Booking.starts_at) > interval.start - longest,
             col(Booking.starts_at) < interval.end,
             col(Booking.ends_at) > interval.start,
-            Booking.state != State.CANCELLED,
+            Booking.state != BookingState.CANCELLED,
         )
         .order_by(col(Booking.cleaner_id), col(Booking.starts_at), col(Booking.id))
     )
@@ -139,9 +142,9 @@ def figures(session: Session, start: datetime, end: datetime) -> Figures:
         .group_by(col(Booking.state))
     )
     for state, count, price, fee in session.exec(by_state):
-        found.bookings[State(state)] = count
-        found.revenue += (price if state == State.COMPLETED else 0) + fee
-    found.cancellations = found.bookings[State.CANCELLED]
+        found.bookings[BookingState(state)] = count
+        found.revenue += (price if state == BookingState.COMPLETED else 0) + fee
+    found.cancellations = found.bookings[BookingState.CANCELLED]
     seconds = func.sum(extract("epoch", col(Booking.ends_at)) - extract("epoch", col(Booking.starts_at)))
     by_cleaner = (
         select(Booking.cleaner_id, seconds)

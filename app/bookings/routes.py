@@ -20,9 +20,10 @@ from app.bookings.states import Transition
 from app.catalog.problems import VisitTooLong
 from app.catalog.schemas import Identifier
 from app.kit import lean
+from app.kit.body import StrictRoute
+from app.kit.conditional import CONFLICTS, InExpected, InOptionalExpected, PreconditionFailed, set_etag
 from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, InOptionalExpected, PreconditionFailed, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices, Services
 
@@ -30,7 +31,7 @@ FOUND: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
 CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *BY_ROLE)
 CHANGED_BY_BODY: tuple[type[Problem], ...] = (PayloadTooLarge, *CHANGED)
 
-router = APIRouter(prefix="/api/v1/bookings", tags=["bookings"])
+router = APIRouter(prefix="/api/v1/bookings", tags=["bookings"], route_class=StrictRoute)
 
 
 def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.catalog.schemas import Identifier, QuoteItem, QuoteRequest
 from app.kit.actor import Role
 from app.staff.calendar import SLOT
@@ -130,7 +130,7 @@ class Booking(BaseModel):
 
     id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
     reference: str = Field(description="For the phone", examples=["K7M2QX9A"])
-    state: State
+    state: BookingState
     client: BookingClient
     cleaner: BookingCleaner | None
     service_id: str
@@ -168,5 +168,5 @@ class HistoryEntry(BaseModel):
         description="requested, confirmed, assigned, rescheduled, changed, started, completed, no_show or cancelled",
         examples=["assigned"],
     )
-    state: State = Field(description="After the change")
+    state: BookingState = Field(description="After the change")
     details: dict[str, Any] = Field(description="What the change was, depending on `kind`")

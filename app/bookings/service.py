@@ -13,18 +13,18 @@ from app.bookings import assignment, policy, queries, schemas
 from app.bookings.answers import Answers
 from app.bookings.history import follow, note
 from app.bookings.messages import Messages
-from app.bookings.models import Booking, BookingEvent, State
+from app.bookings.models import Booking, BookingEvent, BookingState
 from app.bookings.ordering import Ordering
 from app.bookings.personal import Personal
 from app.bookings.queries import Figures, Filters
 from app.bookings.states import RULES, Transition, require
 from app.catalog.service import Catalog
 from app.kit.actor import Actor, Role
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
-from app.kit.preconditions import Expected
 from app.kit.problems import NotFound
 from app.notifications.service import Notifications
 from app.settings import Settings
@@ -185,7 +185,7 @@ class Bookings:
             if cleaner_id is not None:
                 assignment.require_free(session, settings, booking, cleaner_id)
             chosen = cleaner_id or assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
-            if booking.state == State.REQUESTED:
+            if booking.state == BookingState.REQUESTED:
                 follow(session, booking, Transition.CONFIRM, actor.id)
             assignment.vacate(session, booking)
             booking.cleaner_id = chosen

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.problems import WrongState
 from app.kit.actor import Actor, Role
 
-OPEN = frozenset({State.REQUESTED, State.CONFIRMED, State.ASSIGNED})
+OPEN = frozenset({BookingState.REQUESTED, BookingState.CONFIRMED, BookingState.ASSIGNED})
 """Not begun and not given up."""
-ANY = frozenset(State)
+ANY = frozenset(BookingState)
 
 
 class Who(StrEnum):
@@ -45,36 +45,36 @@ class Rule:
 
     event: str
     """Its name in the history and, after `booking.`, in the audit log."""
-    sources: Mapping[Who, frozenset[State]]
+    sources: Mapping[Who, frozenset[BookingState]]
     """Who may do it, and in which states."""
-    target: State | None
+    target: BookingState | None
     """The state afterwards; None: as before."""
 
 
 RULES: Mapping[Transition, Rule] = {
     Transition.CHANGE: Rule("changed", {Who.CLIENT: OPEN, Who.OFFICE: ANY}, None),
     Transition.RESCHEDULE: Rule("rescheduled", {Who.CLIENT: OPEN, Who.OFFICE: OPEN}, None),
-    Transition.CONFIRM: Rule("confirmed", {Who.OFFICE: frozenset({State.REQUESTED})}, State.CONFIRMED),
-    Transition.ASSIGN: Rule("assigned", {Who.OFFICE: OPEN}, State.ASSIGNED),
+    Transition.CONFIRM: Rule("confirmed", {Who.OFFICE: frozenset({BookingState.REQUESTED})}, BookingState.CONFIRMED),
+    Transition.ASSIGN: Rule("assigned", {Who.OFFICE: OPEN}, BookingState.ASSIGNED),
     Transition.START: Rule(
         "started",
-        {Who.CLEANER: frozenset({State.ASSIGNED}), Who.OFFICE: frozenset({State.ASSIGNED})},
-        State.IN_PROGRESS,
+        {Who.CLEANER: frozenset({BookingState.ASSIGNED}), Who.OFFICE: frozenset({BookingState.ASSIGNED})},
+        BookingState.IN_PROGRESS,
     ),
     Transition.COMPLETE: Rule(
         "completed",
-        {Who.CLEANER: frozenset({State.IN_PROGRESS}), Who.OFFICE: frozenset({State.IN_PROGRESS})},
-        State.COMPLETED,
+        {Who.CLEANER: frozenset({BookingState.IN_PROGRESS}), Who.OFFICE: frozenset({BookingState.IN_PROGRESS})},
+        BookingState.COMPLETED,
     ),
     Transition.MISS: Rule(
         "no_show",
         {
-            Who.CLEANER: frozenset({State.ASSIGNED, State.IN_PROGRESS}),
-            Who.OFFICE: frozenset({State.ASSIGNED, State.IN_PROGRESS}),
+            Who.CLEANER: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
+            Who.OFFICE: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
         },
-        State.NO_SHOW,
+        BookingState.NO_SHOW,
     ),
-    Transition.CANCEL: Rule("cancelled", {Who.CLIENT: OPEN, Who.OFFICE: OPEN}, State.CANCELLED),
+    Transition.CANCEL: Rule("cancelled", {Who.CLIENT: OPEN, Who.OFFICE: OPEN}, BookingState.CANCELLED),
 }
 
 
@@ -91,5 +91,5 @@ def require(transition: Transition, actor: Actor, state: str) -> None:
     """
     sources = RULES[transition].sources[BY_ROLE[actor.role]]
     if state not in sources:
-        names = ", ".join(each for each in State if each in sources)
+        names = ", ".join(each for each in BookingState if each in sources)
         raise WrongState(f"The booking is {state}; {transition} is possible only from: {names}.")

@@ -17,9 +17,10 @@ from app.catalog.schemas import (
     ServiceChange,
 )
 from app.kit import conditional
+from app.kit.body import StrictRoute
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices
 
@@ -29,7 +30,7 @@ ONE = (NotFound, ValidationFailed)
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
 CONDITIONAL = {"parameters": [conditional.PARAMETER]}
 
-router = APIRouter(prefix="/api/v1", tags=["catalog"])
+router = APIRouter(prefix="/api/v1", tags=["catalog"], route_class=StrictRoute)
 
 
 @router.get(

@@ -64,7 +64,7 @@ class QuoteRequest(Incoming):
     service_id: Identifier
     square_metres: Annotated[int, Field(strict=True, ge=1, le=2000), WHOLE] | None = Field(None, examples=[60])
     rooms: Annotated[int, Field(strict=True, ge=1, le=50), WHOLE] | None = Field(None, examples=[3])
-    hours: Annotated[int, Field(strict=True, ge=1, le=12), WHOLE] | None = Field(None, examples=[None])
+    hours: Annotated[int, Field(strict=True, ge=1, le=12), WHOLE] | None = Field(None, examples=[2])
     extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS, examples=[[]])
 
 

@@ -25,10 +25,10 @@ from app.kit import audit
 from app.kit.actor import Actor
 from app.kit.cache import Cache
 from app.kit.cached import Cached
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.pagination import Page, Paging
-from app.kit.preconditions import Expected
 from app.kit.problems import FieldError, NotFound, ValidationFailed
 from app.settings import Settings
 
@@ -46,6 +46,19 @@ class Catalog:
         self._database = database
         self.offer = Cached("offer", cache, self._render)
         """The public list: `Offer` as JSON."""
+        self._first: tuple[str, dict[str, str]] = "", {}
+        """What `ids_on_offer` says, and the ETag of the list that it says it of."""
+
+    async def ids_on_offer(self) -> dict[str, str]:
+        """Ids of the first service that can be booked, and of its first extra, as far as there are any.
+
+        Raises:
+            Problem: the catalogue cannot be read.
+        """
+        offer = await self.offer.get()
+        if offer.etag != self._first[0]:
+            self._first = offer.etag, _first_ids(Offer.model_validate_json(offer.content))
+        return self._first[1]
 
     async def close(self) -> None:
         """End what runs in the background."""
@@ -271,3 +284,11 @@ def _check_room(session: Session, service: CleaningService) -> None:
 
 def _record(session: Session, actor: Actor, service: CleaningService, what: str, **details: object) -> None:
     audit.record(session, "catalog.changed", actor_id=actor.id, subject_id=service.id, what=what, **details)
+
+
+def _first_ids(offer: Offer) -> dict[str, str]:
+    service = next(iter(offer.items), None)
+    if service is None:
+        return {}
+    first = {"service_id": service.id}
+    return first | {"extra_id": service.extras[0].id} if service.extras else first

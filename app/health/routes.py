@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.health.problems import NotReady, NotTheMonitor
-from app.health.schemas import CanaryResult, Readiness, Status, Summary
+from app.health.schemas import CanaryResult, Liveness, Readiness, Summary
 from app.kit.problems import responses
 from app.services import InServices
 
@@ -31,9 +31,9 @@ async def summary(services: InServices, response: Response) -> Summary:
 
 
 @health.get("/live", summary="Liveness", operation_id="live")
-async def live() -> Status:
+async def live() -> Liveness:
     """The event loop turns."""
-    return Status()
+    return Liveness()
 
 
 @health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady))

@@ -7,13 +7,13 @@ from pydantic import BaseModel, Field
 CheckStatus = Literal["ok", "unavailable"]
 
 
-class Status(BaseModel):
-    """All is well."""
+class Liveness(BaseModel):
+    """The event loop turns."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(Status):
+class Readiness(Liveness):
     """Requests are answered; while `writes` is refused, only those that change nothing."""
 
     writes: Literal["ok", "refused"] = "ok"

@@ -1,5 +1,6 @@
 """The audit log: who did what, when, from where. Append-only: triggers of the schema refuse anything else."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -57,16 +58,13 @@ def listing(
     *,
     actor_id: str | None = None,
     subject_id: str | None = None,
-    action: str | None = None,
+    actions: Collection[str] = (),
 ) -> tuple[list[AuditEntry], str | None]:
-    """Entries, the newest first, and the cursor of the next page; None is no condition."""
+    """Entries, the newest first, and the cursor of the next page; None, or no action, is no condition."""
     columns: list[Any] = [col(AuditEntry.id)]
     query = select(AuditEntry)
-    for column, value in (
-        (col(AuditEntry.actor_id), actor_id),
-        (col(AuditEntry.subject_id), subject_id),
-        (col(AuditEntry.action), action),
-    ):
+    for column, value in ((col(AuditEntry.actor_id), actor_id), (col(AuditEntry.subject_id), subject_id)):
         if value is not None:
             query = query.where(column == value)
-    return paging.page(session, query, columns, lambda entry: (entry.id or 0,), descending=True)
+    queries = [query.where(AuditEntry.action == each) for each in dict.fromkeys(actions)] or query
+    return paging.page(session, queries, columns, lambda entry: (entry.id or 0,), descending=True)

@@ -1,15 +1,17 @@
 """/docs: Swagger UI from files of our own: it works without the internet and under a strict policy."""
 
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from app.kit.problems import ProblemDetails
-from app.kit.routing import flat
+from app.kit.document import Document
+from app.settings import Settings
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -40,11 +42,17 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
-def install(app: FastAPI) -> None:
-    """Add the page, its files and the schema of problem details."""
+def install(app: FastAPI, settings: Settings, on_offer: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+    """Add the page, its files and the OpenAPI document.
+
+    Args:
+        app: whose operations are documented.
+        settings: of the application.
+        on_offer: ids that examples can use, by the names in `examples.ON_OFFER`.
+    """
+    document = Document(app, settings)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -54,23 +62,16 @@ def install(app: FastAPI) -> None:
     async def start() -> Response:
         return Response(START, media_type="text/javascript")
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        await asyncio.to_thread(document.build)  # the first time it takes as long as hundreds of requests
+        return Response(document.text(await on_offer()), media_type="application/json")
+
     app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _printed(document)  # type: ignore[method-assign]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            tags=app.openapi_tags,
-            routes=flat(app.routes),
-        )
-        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(problem.pop("$defs"), Problem=problem)
-        for name in UNUSED_SCHEMAS:
-            schemas.pop(name, None)
-        app.openapi_schema = schema
-    return app.openapi_schema
+def _printed(document: Document) -> dict[str, Any]:
+    """The document outside a running application."""
+    printed: dict[str, Any] = json.loads(document.text({}))
+    return printed

@@ -4,7 +4,7 @@ Resolving a handful of dependencies takes longer than everything else such a rou
 themselves and put into the OpenAPI document what FastAPI would have put there.
 """
 
-from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,34 +15,35 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def query(request: Request, model: type[M]) -> M:
-    """The request's query; what the model does not know is left out.
+    """The request's query.
 
     Raises:
         RequestValidationError: it is not what the model says; answered like FastAPI's own.
     """
     try:
-        return model.model_validate(dict(request.query_params))
+        sent: dict[str, object] = dict(request.query_params)
+        for name in _lists(model):
+            if name in sent:
+                sent[name] = request.query_params.getlist(name)
+        return model.model_validate(sent)
     except ValidationError as error:
         raise RequestValidationError([each | {"loc": ("query", *each["loc"])} for each in error.errors()]) from error
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route with this query, for whoever is signed in."""
-    schema = model.model_json_schema()
-    names = schema.get("$defs", {})
+    """`openapi_extra` of a route with this query.
+
+    The models that it refers to must be in the document already, by an operation that FastAPI describes.
+    """
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     parameters = []
     for name, described in schema["properties"].items():
         about = {"description": text} if (text := described.pop("description", None)) else {}
-        parameters.append(
-            {"name": name, "in": "query", "required": False, "schema": _inlined(described, names)} | about
-        )
+        parameters.append({"name": name, "in": "query", "required": False, "schema": described} | about)
     return {"parameters": parameters}
 
 
-def _inlined(schema: Any, names: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any JSON
-    """The schema without references."""
-    if isinstance(schema, dict):
-        if "$ref" in schema:
-            return _inlined(names[schema["$ref"].rpartition("/")[2]], names)
-        return {key: _inlined(value, names) for key, value in schema.items()}
-    return [_inlined(each, names) for each in schema] if isinstance(schema, list) else schema
+@cache
+def _lists(model: type[BaseModel]) -> tuple[str, ...]:
+    """Parameters that may come several times."""
+    return tuple(each["name"] for each in documented(model)["parameters"] if each["schema"].get("type") == "array")

@@ -7,7 +7,7 @@ again.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,8 +41,8 @@ PRUNE = 500
 REASON_LENGTH = 300  # characters
 
 
-class State(StrEnum):
-    """Of a message."""
+class NotificationState(StrEnum):
+    """Of a notification."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -69,7 +69,7 @@ class OutboxMessage(SQLModel, table=True):
     subject: str = Field(sa_type=String(200), repr=False)
     body: str = Field(sa_type=Text, repr=False)
     """Blank once it is sent: it may hold a code that is as good as a password."""
-    state: str = Field(default=State.PENDING, sa_type=String(10))
+    state: str = Field(default=NotificationState.PENDING, sa_type=String(10))
     attempts: int = 0
     due_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     """Not before; while a sender has it, the end of its lease."""
@@ -157,7 +157,7 @@ class Outbox:
 
     def revive(self, session: Session, message: OutboxMessage) -> None:
         """Give a dead letter all its attempts again, in the caller's transaction."""
-        message.state, message.attempts, message.due_at = State.PENDING, 0, now()
+        message.state, message.attempts, message.due_at = NotificationState.PENDING, 0, now()
         session.add(message)
         self._send_after(session)
 
@@ -211,12 +211,14 @@ class Outbox:
             event.listen(session, "after_commit", lambda _: self._background.wake(), once=True)
 
 
-def listing(session: Session, paging: Paging, state: State) -> tuple[list[OutboxMessage], str | None]:
-    """Messages in this state, the newest first."""
+def listing(
+    session: Session, paging: Paging, states: Collection[NotificationState]
+) -> tuple[list[OutboxMessage], str | None]:
+    """Messages in one of these states, the newest first."""
     columns: list[Any] = [col(OutboxMessage.created_at), col(OutboxMessage.id)]
     return paging.page(
         session,
-        select(OutboxMessage).where(OutboxMessage.state == state),
+        [select(OutboxMessage).where(OutboxMessage.state == each) for each in dict.fromkeys(states)],
         columns,
         lambda message: (message.created_at, message.id),
         descending=True,
@@ -231,7 +233,7 @@ def forget(session: Session, account_id: str) -> None:
 def prune(session: Session) -> int:
     """Delete what was sent or given up and is older than KEPT, PRUNE at most; returns how many."""
     old: list[OutboxMessage] = []
-    for state in (State.SENT, State.DEAD):
+    for state in (NotificationState.SENT, NotificationState.DEAD):
         query = select(OutboxMessage).where(OutboxMessage.state == state, col(OutboxMessage.created_at) < now() - KEPT)
         old += session.exec(query.order_by(col(OutboxMessage.created_at)).limit(PRUNE - len(old)))
     for message in old:
@@ -240,7 +242,9 @@ def prune(session: Session) -> int:
 
 
 def _anything_due(session: Session) -> bool:
-    query = select(OutboxMessage.id).where(OutboxMessage.state == State.PENDING, col(OutboxMessage.due_at) <= now())
+    query = select(OutboxMessage.id).where(
+        OutboxMessage.state == NotificationState.PENDING, col(OutboxMessage.due_at) <= now()
+    )
     return session.exec(query.limit(1)).first() is not None
 
 
@@ -249,7 +253,7 @@ def _take(session: Session, *, lease: timedelta, attempts: int) -> OutboxMessage
     at = now()
     query = (
         select(OutboxMessage)
-        .where(OutboxMessage.state == State.PENDING, col(OutboxMessage.due_at) <= at)
+        .where(OutboxMessage.state == NotificationState.PENDING, col(OutboxMessage.due_at) <= at)
         .order_by(col(OutboxMessage.due_at))
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -270,14 +274,14 @@ def _take(session: Session, *, lease: timedelta, attempts: int) -> OutboxMessage
 def _sent(session: Session, *, message_id: str) -> None:
     """Write down that it was delivered, whoever has it by now."""
     message = session.get(OutboxMessage, message_id)
-    if message is not None and message.state != State.SENT:
-        message.state, message.sent_at, message.last_error, message.body = State.SENT, now(), None, ""
+    if message is not None and message.state != NotificationState.SENT:
+        message.state, message.sent_at, message.last_error, message.body = NotificationState.SENT, now(), None, ""
 
 
 def _failed(session: Session, *, taken: OutboxMessage, reason: str, wait: timedelta | None) -> None:
     """Write down why not, unless the lease ran out and somebody else has it by now; no `wait` is the end."""
     message = session.get(OutboxMessage, taken.id)
-    if message is None or message.state != State.PENDING or message.due_at != taken.due_at:
+    if message is None or message.state != NotificationState.PENDING or message.due_at != taken.due_at:
         return
     message.last_error = reason
     if wait is None:
@@ -287,5 +291,5 @@ def _failed(session: Session, *, taken: OutboxMessage, reason: str, wait: timede
 
 
 def _bury(message: OutboxMessage, reason: str) -> None:
-    message.state, message.last_error = State.DEAD, reason
+    message.state, message.last_error = NotificationState.DEAD, reason
     log.error("message_dead", message=message.id, template=message.template, reason=reason)

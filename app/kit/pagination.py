@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -42,7 +42,7 @@ class Paging:
     def page(
         self,
         session: Session,
-        query: SelectOfScalar[T],
+        queries: SelectOfScalar[T] | Sequence[SelectOfScalar[T]],
         columns: Sequence[ColumnElement[Any]],
         key: Callable[[T], Key],
         *,
@@ -52,7 +52,8 @@ class Paging:
 
         Args:
             session: to read with.
-            query: what to list, without order.
+            queries: what to list, without order. Several, which must have no row in common, are read one by one and
+                merged: each walks along an index, which one query with OR or IN would not.
             columns: the order; together unique, all in one direction, all in one index.
             key: the values of these columns in a row; text, whole numbers, days and moments.
             descending: the largest first.
@@ -64,12 +65,20 @@ class Paging:
             ValidationFailed: the cursor is not one of this list's.
         """
         order = tuple_(*columns)
+        conditions: list[ColumnElement[bool]] = []
         if self.cursor is not None:
             values = zip(_decode(self.cursor, columns), columns, strict=True)
             place = tuple_(*(bindparam(None, value, type_=column.type) for value, column in values))
-            query = query.where(order < place if descending else order > place)
-        query = query.order_by(*(column.desc() if descending else column.asc() for column in columns))
-        return self._cut(list(session.exec(query.limit(self.limit + 1))), key)
+            conditions.append(order < place if descending else order > place)
+        direction = [column.desc() if descending else column.asc() for column in columns]
+        found = [
+            row
+            for query in (queries if isinstance(queries, Sequence) else [queries])
+            for row in session.exec(query.where(*conditions).order_by(*direction).limit(self.limit + 1))
+        ]
+        if isinstance(queries, Sequence):
+            found.sort(key=key, reverse=descending)
+        return self._cut(found, key)
 
     def rows(
         self,
@@ -77,20 +86,26 @@ class Paging:
         listing: Callable[[bool], Prepared[R]],
         columns: Sequence[ColumnElement[Any]],
         key: Callable[[R], Key],
+        alternatives: Sequence[Mapping[str, Any]] = ({},),
         **values: Any,  # noqa: ANN401  # of any type that a column has
     ) -> tuple[list[R], str | None]:
-        """Like `page`, of prepared queries.
+        """Like `page`, of a prepared query.
 
         Args:
             session: to read with.
             listing: gives the query with order and `limit`, for pages after the first also with `after(columns)`.
             columns: the order.
             key: the values of these columns in a row.
+            alternatives: values of parameters; the query is run with each of them, and the rows, the largest first,
+                are merged.
             values: of the query's other parameters.
         """
         if self.cursor is not None:
             values |= {f"after_{n}": value for n, value in enumerate(_decode(self.cursor, columns))}
-        found = listing(self.cursor is not None).rows(session, limit=self.limit + 1, **values)
+        query = listing(self.cursor is not None)
+        found = [row for each in alternatives for row in query.rows(session, limit=self.limit + 1, **values, **each)]
+        if len(alternatives) > 1:
+            found.sort(key=key, reverse=True)
         return self._cut(found, key)
 
     def _cut(self, rows: list[R], key: Callable[[R], Key]) -> tuple[list[R], str | None]:

@@ -151,6 +151,15 @@ class DatabaseUnavailable(Problem):
     retry_after = 5
 
 
+class BadGateway(Problem):
+    """The proxy got no sound answer from the API."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    slug = "service-unavailable"
+    title = "The service is not available right now"
+    explanation = "The service did not answer. Try again shortly."
+
+
 class DeadlineExceeded(Problem):
     """The request took longer than REQUEST_TIMEOUT."""
 
@@ -184,10 +193,6 @@ def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
                 "detail": problem.explanation,
             },
         }
-        if problem.retry_after is not None:
-            entry["headers"] = {
-                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}
-            }
     return documented
 
 

@@ -12,7 +12,8 @@ from app.accounts.schemas import SearchText
 from app.bookings.dependencies import InFilters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
-from app.kit.outbox import State
+from app.kit.body import StrictRoute
+from app.kit.outbox import NotificationState
 from app.kit.pagination import InPage, Page
 from app.kit.problems import FieldError, NotFound, ValidationFailed, responses
 from app.office.problems import NotDead
@@ -21,8 +22,9 @@ from app.services import InServices
 from app.staff.schemas import Day
 
 LONGEST_PERIOD = timedelta(days=366)
+MAXIMUM_ACTIONS = 20
 
-router = APIRouter(prefix="/api/v1/office", tags=["office"])
+router = APIRouter(prefix="/api/v1/office", tags=["office"], route_class=StrictRoute)
 
 
 @router.get(
@@ -93,9 +95,15 @@ async def read_figures(
     responses=responses(ValidationFailed, *BY_ROLE),
 )
 async def list_notifications(
-    _: InOffice, services: InServices, page: InPage, state: State = State.DEAD
+    _: InOffice,
+    services: InServices,
+    page: InPage,
+    state: Annotated[
+        list[NotificationState],
+        Query(default_factory=lambda: [NotificationState.DEAD], description="One of these; `dead` when left out"),
+    ],
 ) -> Page[Message]:
-    """Notifications in one state, the newest first."""
+    """Notifications in one of these states, the newest first."""
     return await services.office.messages(state, page)
 
 
@@ -122,10 +130,16 @@ async def read_audit_log(  # each is a part of the request
     page: InPage,
     actor_id: Annotated[Identifier | None, Query(description="Who did it")] = None,
     subject_id: Annotated[Identifier | None, Query(description="What it was done to")] = None,
+    *,
     action: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[a-z_.]{1,50}$")] | None,
-        Query(description="What was done", examples=["role.changed"]),
-    ] = None,
+        list[Annotated[str, StringConstraints(pattern=r"^[a-z_.]{1,50}$")]],
+        Query(
+            default_factory=list,
+            max_length=MAXIMUM_ACTIONS,
+            description="What was done: one of these; anything when left out",
+            examples=[["role.changed"]],
+        ),
+    ],
 ) -> Page[AuditEntry]:
     """Log-ins, changes of roles, bookings and the catalogue; the newest first."""
     return await services.office.audit(actor_id, subject_id, action, page)

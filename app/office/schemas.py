@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.schemas import Booking
 from app.kit import outbox
 
@@ -34,7 +34,7 @@ class Figures(BaseModel):
     last_day: date = Field(description="Included")
     timezone: str = Field(description="In which the days are meant", examples=["Europe/Berlin"])
     bookings: int = Field(description="All of them", examples=[42])
-    by_state: dict[State, int]
+    by_state: dict[BookingState, int]
     cancellations: int = Field(examples=[2])
     revenue: int = Field(
         description="Prices of completed visits and fees of cancelled ones, in minor units", examples=[420000]
@@ -52,7 +52,7 @@ class Message(BaseModel):
     channel: str = Field(examples=["email"])
     recipient: str = Field(examples=["anna@example.com"])
     template: str = Field(examples=["booking_assigned"])
-    state: outbox.State
+    state: outbox.NotificationState
     attempts: int
     due_at: datetime = Field(description="When it is tried next, while it is pending")
     last_error: str | None

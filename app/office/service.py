@@ -1,5 +1,6 @@
 """What managers look at."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -12,7 +13,7 @@ from app.bookings.service import Bookings
 from app.kit import audit, outbox
 from app.kit.actor import Actor
 from app.kit.database import Database
-from app.kit.outbox import Outbox, OutboxMessage, State
+from app.kit.outbox import NotificationState, Outbox, OutboxMessage
 from app.kit.pagination import Page, Paging
 from app.kit.problems import NotFound
 from app.office.problems import NotDead
@@ -108,15 +109,15 @@ class Office:
 
         return await self._database.read(read)
 
-    async def messages(self, state: State, paging: Paging) -> Page[Message]:
-        """Notifications in this state, the newest first.
+    async def messages(self, states: Collection[NotificationState], paging: Paging) -> Page[Message]:
+        """Notifications in one of these states, the newest first.
 
         Raises:
             ValidationFailed: the cursor is not one of this list's.
         """
 
         def read(session: Session) -> Page[Message]:
-            rows, cursor = outbox.listing(session, paging, state)
+            rows, cursor = outbox.listing(session, paging, states)
             return Page(items=[Message.model_validate(row) for row in rows], next_cursor=cursor)
 
         return await self._database.read(read)
@@ -133,7 +134,7 @@ class Office:
             message = session.get(OutboxMessage, message_id, with_for_update=True)
             if message is None:
                 raise NotFound
-            if message.state != State.DEAD:
+            if message.state != NotificationState.DEAD:
                 raise NotDead
             self._outbox.revive(session, message)
             audit.record(session, "message.revived", actor_id=actor.id, subject_id=message_id)
@@ -142,7 +143,7 @@ class Office:
         return await self._database.write(write)
 
     async def audit(
-        self, actor_id: str | None, subject_id: str | None, action: str | None, paging: Paging
+        self, actor_id: str | None, subject_id: str | None, actions: Collection[str], paging: Paging
     ) -> Page[AuditEntry]:
         """The audit log, the newest first.
 
@@ -151,7 +152,7 @@ class Office:
         """
 
         def read(session: Session) -> Page[AuditEntry]:
-            rows, cursor = audit.listing(session, paging, actor_id=actor_id, subject_id=subject_id, action=action)
+            rows, cursor = audit.listing(session, paging, actor_id=actor_id, subject_id=subject_id, actions=actions)
             return Page(items=[AuditEntry.model_validate(row) for row in rows], next_cursor=cursor)
 
         return await self._database.read(read)

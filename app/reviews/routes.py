@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response, status
 
 from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor, InClient
 from app.catalog.schemas import Identifier
+from app.kit.body import StrictRoute
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
@@ -11,7 +12,7 @@ from app.reviews.problems import AlreadyReviewed, BookingNotCompleted
 from app.reviews.schemas import PublicReview, ReviewRequest, ReviewView
 from app.services import InServices
 
-router = APIRouter(prefix="/api/v1", tags=["reviews"])
+router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
 
 
 @router.post(

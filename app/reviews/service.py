@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from app.accounts.service import Accounts
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.service import Bookings
 from app.kit.actor import Actor
 from app.kit.database import Database
@@ -47,7 +47,7 @@ class Reviews:
         booking = self._bookings.find(session, booking_id)
         if booking is None or booking.client_id != actor.id:
             raise NotFound
-        if booking.state != State.COMPLETED or booking.cleaner_id is None:
+        if booking.state != BookingState.COMPLETED or booking.cleaner_id is None:
             raise BookingNotCompleted
         if session.get(Review, booking_id) is not None:
             raise AlreadyReviewed

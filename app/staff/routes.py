@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from app.accounts.dependencies import ALWAYS, BY_ROLE, InOffice, SignedIn
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
+from app.kit.body import StrictRoute
+from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
-from app.kit.preconditions import CONFLICTS, InExpected, set_etag
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices
 from app.staff.models import SLOT_MINUTES
@@ -29,7 +30,7 @@ from app.staff.schemas import (
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
 ABOUT_ONE: tuple[type[Problem], ...] = (NotFound, *BY_ROLE)
 
-router = APIRouter(prefix="/api/v1", tags=["staff"])
+router = APIRouter(prefix="/api/v1", tags=["staff"], route_class=StrictRoute)
 
 
 InStaff = Annotated[Actor, Depends(SignedIn({Role.CLEANER, *OFFICE}))]

@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from app.accounts.service import Accounts, Person
 from app.kit.actor import Actor, Role
+from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
-from app.kit.preconditions import Expected
 from app.kit.prepared import Prepared
 from app.kit.problems import NotFound
 from app.settings import Settings

@@ -2,17 +2,23 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from app.main import ROUTERS, create_app
+from app.kit.document import HEADERS
+from app.kit.problems import ProblemDetails
+from app.main import EXPOSED, ROUTERS, create_app
 from app.settings import Settings
+from tests.app.conftest import ROOT
+from tests.app.test_roles import documented
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -38,6 +44,87 @@ def test_every_operation_is_described(application: FastAPI) -> None:
     assert schema["components"]["securitySchemes"]["AccessToken"]["type"] == "oauth2"
 
 
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path and description of each operation."""
+    return ((path, each) for path, methods in document["paths"].items() for each in methods.values())
+
+
+def test_no_two_names_are_the_same_to_a_maker_of_clients(application: FastAPI) -> None:
+    document = application.openapi()
+    schemas = document["components"]["schemas"]
+    names = [name.replace("_", "").lower() for name in schemas]
+    assert len(set(names)) == len(names)
+    assert {"BookingState", "NotificationState", "Liveness"} <= schemas.keys()
+    assert not {"State", "Status"} & schemas.keys()
+    # A schema is titled as it is called, and what has no name of its own has no title: both become names of types.
+    titles = {name: schema["title"] for name, schema in schemas.items() if "title" in schema}
+    assert {name for name, title in titles.items() if re.sub(r"[^A-Za-z]", "_", title) != name} == set()
+    for part in (*(schema.get("properties", {}) for schema in schemas.values()), document["paths"]):
+        assert list(titled(part)) == []
+
+
+def titled(part: Any) -> Iterator[object]:  # noqa: ANN401  # any JSON
+    """Schemas within that have a title."""
+    if isinstance(part, dict):
+        if isinstance(part.get("title"), str):
+            yield part
+        for keyword, value in part.items():
+            if keyword not in {"example", "examples", "default"}:
+                yield from titled(value)
+    elif isinstance(part, list):
+        for each in part:
+            yield from titled(each)
+
+
+def test_public_operations_say_that_they_are(application: FastAPI) -> None:
+    found = {each["operationId"]: each["security"] for _, each in operations(application.openapi())}
+    public = {name for name, security in found.items() if security == []}
+    assert public == {name for name, statuses in documented().items() if statuses["nobody"] != 401}
+    assert all(found[name] == [{"AccessToken": []}] for name in found.keys() - public)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"), [("", ["/"]), ("https://clean.example", ["/", "https://clean.example"])]
+)
+def test_the_document_says_where_the_service_is(public_url: str, expected: list[str]) -> None:
+    settings = Settings(secret_key="s" * 32, canary_token="c" * 32, public_url=public_url)
+    assert [each["url"] for each in create_app(settings).openapi()["servers"]] == expected
+
+
+def test_several_values_are_several_parameters(application: FastAPI) -> None:
+    found = [
+        parameter
+        for _, operation in operations(application.openapi())
+        for parameter in operation.get("parameters", ())
+        if parameter["schema"].get("type") == "array"
+    ]
+    assert len(found) == 4
+    assert all((each["in"], each["style"], each["explode"]) == ("query", "form", True) for each in found)
+
+
+def test_every_operation_says_that_it_refuses_unknown_parameters(application: FastAPI) -> None:
+    for path, operation in operations(application.openapi()):
+        assert ("422" in operation["responses"]) is path.startswith("/api/"), path
+
+
+def test_problems_of_the_proxy_are_as_documented(application: FastAPI) -> None:
+    proxy = (ROOT / "roles" / "stack" / "templates" / "Caddyfile.j2").read_text()
+    problems = [
+        json.loads(each.replace("{http.error.status_code}", "503")) for each in re.findall(r"`(\{.*\})`", proxy)
+    ]
+    assert len(problems) == 2
+    for problem in problems:
+        ProblemDetails.model_validate(problem, strict=True)
+    (away,) = [each for each in problems if each["type"] != "about:blank"]
+    for _, operation in operations(application.openapi()):
+        example = operation["responses"]["502"]["content"]["application/problem+json"]["examples"]
+        assert example["service-unavailable"]["value"] | {"status": 503} == away
+
+
+def test_pages_of_other_origins_may_read_every_header_that_is_documented() -> None:
+    assert {*EXPOSED} == HEADERS.keys() - {"WWW-Authenticate"}
+
+
 def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:
     schema = application.openapi()
 
@@ -52,7 +139,7 @@ def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:
             for value in part:
                 yield from references(value)
 
-    known = {f"#/components/schemas/{name}" for name in schema["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind in ("schemas", "headers") for name in schema["components"][kind]}
     assert set(references(schema)) == known
 
 

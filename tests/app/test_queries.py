@@ -32,6 +32,9 @@ MORE = (
     "/office/bookings?cleaner_id={cleaner}&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
     "/office/bookings?state=completed&from=2026-01-01T00:00:00Z", "/office/bookings?from=2026-01-01T00:00:00Z",
     "/availability?date={day}&duration_minutes=60&address=Street%201",
+    "/office/bookings?state=completed&state=no_show",
+    "/office/bookings?client_id={client}&state=completed&state=no_show",
+    "/office/notifications?state=sent&state=dead", "/office/audit?action=login.succeeded&action=role.changed",
     "/office/notifications", "/office/audit", "/office/audit?actor_id={client}", "/office/audit?subject_id={client}",
     "/office/audit?actor_id={client}&action=login.succeeded",
 )  # fmt: skip

@@ -1,102 +1,30 @@
 """The proxy with a real Caddy: the status page, and what a person sees while the API is away."""
 
 import json
-import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import httpx
-import jinja2
 import pytest
-from ansible.plugins.filter.core import from_yaml, to_bool
 
 from tests.app.conftest import free_port
+from tests.proxy import STACK, Proxy, caddy
 
-_STACK = Path(__file__).parents[2] / "roles" / "stack"
 _BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-_AWAY = {"type": "/problems/service-unavailable", "title": "The service is not available right now"}
-
-
-@dataclass
-class Proxy:
-    """A running Caddy, its client, the directory that the monitor would write, and what Caddy logs."""
-
-    client: httpx.Client
-    status: Path
-    log: Path
-
-
-def _configuration(directory: Path, replicas: list[str], ports: dict[str, int]) -> Path:
-    """The role's own configuration; only its ports and directories are other ones."""
-    environment = jinja2.Environment(autoescape=False, trim_blocks=True)  # noqa: S701  # no HTML
-    environment.filters["bool"] = to_bool
-    text = environment.from_string((_STACK / "templates" / "Caddyfile.j2").read_text()).render(
-        from_yaml((_STACK / "defaults" / "main.yml").read_text())
-        | {"ansible_managed": "a test", "stack_request_timeout": 2, "_stack_replica_suffixes": replicas}
-    )
-    patience = re.search(r"lb_try_duration \d+s", text)
-    assert patience
-    for before, after in {
-        "http_port 8080": f"http_port {ports['http']}",
-        "https_port 443": f"https_port {ports['https']}",
-        "http://:8099": f"http://127.0.0.1:{ports['health']}",
-        **{f"api{suffix}:8000": f"127.0.0.1:{ports['api' + suffix]}" for suffix in replicas},
-        patience[0]: "lb_try_duration 300ms",
-        "/srv/status": str(directory / "status"),
-        "/etc/caddy/pages": str(directory / "pages"),
-        "grace_period 10s": "grace_period 0s",
-    }.items():
-        assert before in text, before
-        text = text.replace(before, after)
-    path = directory / "Caddyfile"
-    path.write_text(text)
-    return path
-
-
-@contextmanager
-def _caddy(directory: Path, replicas: list[str], api: int) -> Iterator[Proxy]:
-    """Caddy in front of replicas, the first of which may listen on the port `api`."""
-    program = shutil.which("caddy")
-    assert program, "make setup installs caddy into .venv/bin"
-    (directory / "status").mkdir()
-    shutil.copytree(_STACK / "files" / "pages", directory / "pages")
-    ports = {name: free_port() for name in ("http", "https", "health", "api_2")} | {"api": api}
-    config = _configuration(directory, replicas, ports)
-    log = directory / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [program, "run", "--config", config, "--adapter", "caddyfile"],
-            env={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
-            stdout=file,
-            stderr=file,
-        )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{ports['http']}", trust_env=False) as client:
-                for _ in range(200):
-                    try:
-                        if client.get("/").status_code in (200, 503):  # by then it knows which replicas are well
-                            break
-                    except httpx.TransportError:
-                        assert process.poll() is None, log.read_text()
-                        time.sleep(0.05)
-                yield Proxy(client, directory / "status", log)
-        finally:
-            process.terminate()
-            process.wait(10)
+_AWAY = {
+    "type": "/problems/service-unavailable",
+    "title": "The service is not available right now",
+    "detail": "The service did not answer. Try again shortly.",
+}
+_REFUSED = {"type": "about:blank", "detail": "The request did not get as far as the service."}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy whose two replicas are away."""
-    with _caddy(tmp_path_factory.mktemp("proxy"), ["", "_2"], free_port()) as proxy:
+    with caddy(tmp_path_factory.mktemp("proxy"), ["", "_2"], free_port()) as proxy:
         yield proxy
 
 
@@ -128,7 +56,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with _caddy(tmp_path_factory.mktemp("serving"), [""], server.server_port) as proxy:
+        with caddy(tmp_path_factory.mktemp("serving"), [""], server.server_port) as proxy:
             yield proxy
     finally:
         server.shutdown()
@@ -245,7 +173,7 @@ def test_person_gets_a_page_while_the_api_is_away(proxy: Proxy, language: str, *
     for more in ({}, stale):
         answer = proxy.client.get("/docs", headers=_BROWSER | {"accept-language": language} | more)
         assert answer.status_code == 503
-        assert answer.text == (_STACK / "files" / "pages" / name).read_text()
+        assert answer.text == (STACK / "files" / "pages" / name).read_text()
         assert f'href="/status/{language}"' in answer.text
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store"
@@ -261,7 +189,7 @@ def test_form_of_a_person_gets_a_problem(proxy: Proxy) -> None:
 
 def test_private_paths_stay_private_to_a_person(proxy: Proxy) -> None:
     answer = proxy.client.get("/metrics", headers=_BROWSER)
-    assert answer.json() == {"type": "about:blank", "title": "Not Found", "status": 404}
+    assert answer.json() == _REFUSED | {"title": "Not Found", "status": 404}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/internal", "/internal/canary", "/health/ready"])
@@ -294,7 +222,7 @@ def test_a_body_that_is_too_large_is_refused(serving: Proxy) -> None:
     assert serving.client.post("/api/v1/quotes", content=b"x" * (1 << 20)).status_code == 200
     answer = serving.client.post("/api/v1/quotes", content=b"x" * ((1 << 20) + 1))
     assert answer.status_code == 413
-    assert answer.json() == {"type": "about:blank", "title": "Request Entity Too Large", "status": 413}
+    assert answer.json() == _REFUSED | {"title": "Request Entity Too Large", "status": 413}
 
 
 def test_a_client_that_does_not_finish_its_headers_is_sent_away(serving: Proxy) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from app.bookings.models import State
+from app.bookings.models import BookingState
 from app.bookings.problems import WrongState
 from app.bookings.states import BY_ROLE, OPEN, RULES, Transition, Who, permits, require
 from app.kit.actor import Actor, Role
 
-ENDS = {State.COMPLETED, State.CANCELLED, State.NO_SHOW}
+ENDS = {BookingState.COMPLETED, BookingState.CANCELLED, BookingState.NO_SHOW}
 
 
 def test_every_transition_has_a_rule_and_every_rule_an_event() -> None:
@@ -23,20 +23,20 @@ def test_nothing_leads_out_of_an_end() -> None:
 
 
 def test_every_state_is_reached_from_the_first() -> None:
-    reached = {State.REQUESTED}
-    for _ in State:
+    reached = {BookingState.REQUESTED}
+    for _ in BookingState:
         reached |= {
             rule.target
             for rule in RULES.values()
             if rule.target and any(reached & sources for sources in rule.sources.values())
         }
-    assert reached == set(State)
+    assert reached == set(BookingState)
 
 
 def test_nobody_cancels_what_has_begun() -> None:
     for sources in RULES[Transition.CANCEL].sources.values():
         assert sources == OPEN
-        assert State.IN_PROGRESS not in sources
+        assert BookingState.IN_PROGRESS not in sources
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_who_may_what(who: Who, transitions: set[Transition]) -> None:
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("transition", list(Transition))
-@pytest.mark.parametrize("state", list(State))
-def test_require_is_the_table(role: Role, transition: Transition, state: State) -> None:
+@pytest.mark.parametrize("state", list(BookingState))
+def test_require_is_the_table(role: Role, transition: Transition, state: BookingState) -> None:
     if not permits(transition, role):
         return
     actor = Actor("somebody", role, "session")
@@ -70,5 +70,5 @@ def test_require_is_the_table(role: Role, transition: Transition, state: State) 
 
 def test_the_problem_says_from_where_it_goes() -> None:
     with pytest.raises(WrongState) as raised:
-        require(Transition.MISS, Actor("somebody", Role.CLEANER, "session"), State.COMPLETED)
+        require(Transition.MISS, Actor("somebody", Role.CLEANER, "session"), BookingState.COMPLETED)
     assert raised.value.detail == "The booking is completed; no-show is possible only from: assigned, in_progress."

@@ -15,7 +15,7 @@ from sqlmodel import Session, select
 from app.kit import outbox as kit
 from app.kit.database import Database
 from app.kit.models import now
-from app.kit.outbox import BACKOFF, DeliveryError, Letter, Outbox, OutboxMessage, State
+from app.kit.outbox import BACKOFF, DeliveryError, Letter, NotificationState, Outbox, OutboxMessage
 from app.kit.problems import DatabaseUnavailable
 from app.settings import Settings
 
@@ -125,7 +125,7 @@ def test_a_message_leaves_as_soon_as_its_transaction_is_committed(database: Data
             await put(database, outbox, letter(subject="1"), letter(subject="2"))
             await until(lambda: len(channel.accepted) == 2)
         first = (await messages(database))[0]
-        assert (first.state, first.attempts, first.body) == (State.SENT, 1, "")
+        assert (first.state, first.attempts, first.body) == (NotificationState.SENT, 1, "")
         assert first.sent_at is not None
 
     asyncio.run(scene())
@@ -181,7 +181,7 @@ def test_a_message_of_a_channel_turned_off_since_waits_and_harms_nobody(database
         await drain(outbox)
         assert len(chat.accepted) == 1
         states = {message.channel: message.state for message in await messages(database)}
-        assert states == {"email": State.PENDING, "chat": State.SENT}
+        assert states == {"email": NotificationState.PENDING, "chat": NotificationState.SENT}
 
     asyncio.run(scene())
 
@@ -194,7 +194,7 @@ def test_what_fails_is_tried_again_later_each_time(database: Database) -> None:
             started = now()
             assert await outbox.send_next()
             message = await only(database)
-            assert (message.state, message.attempts, message.last_error) == (State.PENDING, attempt, "no")
+            assert (message.state, message.attempts, message.last_error) == (NotificationState.PENDING, attempt, "no")
             assert wait <= message.due_at - started <= wait * 1.2 + timedelta(seconds=5)
             assert not await outbox.send_next()  # not before that
 
@@ -204,7 +204,7 @@ def test_what_fails_is_tried_again_later_each_time(database: Database) -> None:
             await database.write(due)
         assert await outbox.send_next()
         message = await only(database)
-        assert (message.state, message.attempts, message.last_error) == (State.SENT, len(BACKOFF) + 1, None)
+        assert (message.state, message.attempts, message.last_error) == (NotificationState.SENT, len(BACKOFF) + 1, None)
 
     asyncio.run(scene())
 
@@ -218,12 +218,12 @@ def test_after_the_last_attempt_it_is_a_dead_letter_that_can_be_revived(database
             await until(lambda: len(channel.letters) == 3)
             await asyncio.sleep(0.2)
             message = await only(database)
-            assert (message.state, message.attempts, len(channel.letters)) == (State.DEAD, 3, 3)
+            assert (message.state, message.attempts, len(channel.letters)) == (NotificationState.DEAD, 3, 3)
             assert message.last_error == "x" * 300
             await database.write(lambda session: outbox.revive(session, session.get_one(OutboxMessage, message.id)))
             await until(lambda: len(channel.accepted) == 1)
         assert channel.letters[-1].body == "B"
-        assert (await only(database)).state == State.SENT
+        assert (await only(database)).state == NotificationState.SENT
 
     asyncio.run(scene())
 
@@ -234,7 +234,7 @@ def test_a_permanent_refusal_is_not_tried_again(database: Database) -> None:
         await put(database, outbox, letter())
         await drain(outbox)
         message = await only(database)
-        assert (message.state, message.attempts, message.last_error) == (State.DEAD, 1, "550 unknown")
+        assert (message.state, message.attempts, message.last_error) == (NotificationState.DEAD, 1, "550 unknown")
 
     asyncio.run(scene())
 
@@ -246,9 +246,9 @@ def test_a_mistake_in_a_channel_counts_as_a_failure_and_stops_nothing(database: 
         await put(database, outbox, letter(due_at=now() - timedelta(hours=1)), letter())
         await drain(outbox)
         broken, fine = await messages(database)
-        assert (broken.state, broken.last_error) == (State.PENDING, "ValueError")
+        assert (broken.state, broken.last_error) == (NotificationState.PENDING, "ValueError")
         assert broken.due_at > now()
-        assert fine.state == State.SENT
+        assert fine.state == NotificationState.SENT
 
     asyncio.run(scene())
 
@@ -267,7 +267,7 @@ def test_two_senders_on_one_database_deliver_each_message_once(databases: Callab
         delivered = [each for channel in channels for each in channel.accepted]
         assert sorted(delivered) == sorted(each.id for each in written)
         assert all(channel.accepted for channel in channels)
-        assert {message.state for message in await messages(database)} == {State.SENT}
+        assert {message.state for message in await messages(database)} == {NotificationState.SENT}
 
     asyncio.run(scene())
 
@@ -287,7 +287,7 @@ def test_when_a_sender_dies_another_one_takes_over_after_the_lease(databases: Ca
         await asyncio.sleep(lease.total_seconds())
         assert await heir.send_next()
         message = await only(database)
-        assert (message.state, message.attempts, channel.accepted) == (State.SENT, 2, [message.id])
+        assert (message.state, message.attempts, channel.accepted) == (NotificationState.SENT, 2, [message.id])
 
     asyncio.run(scene())
 
@@ -300,7 +300,7 @@ def test_a_message_that_kills_its_senders_dies_itself_in_the_end(database: Datab
         await put(database, outbox, letter(attempts=len(BACKOFF) + 1))
         await drain(outbox)
         message = await only(database)
-        assert (message.state, channel.letters) == (State.DEAD, [])
+        assert (message.state, channel.letters) == (NotificationState.DEAD, [])
         assert message.last_error
 
     asyncio.run(scene())
@@ -309,14 +309,17 @@ def test_a_message_that_kills_its_senders_dies_itself_in_the_end(database: Datab
 @pytest.mark.parametrize(
     ("outcome", "of_the_heir", "state"),
     [
-        (DeliveryError("late", permanent=True), None, State.SENT),
-        (DeliveryError("late"), DeliveryError("550", permanent=True), State.DEAD),
-        (None, DeliveryError("busy"), State.SENT),
+        (DeliveryError("late", permanent=True), None, NotificationState.SENT),
+        (DeliveryError("late"), DeliveryError("550", permanent=True), NotificationState.DEAD),
+        (None, DeliveryError("busy"), NotificationState.SENT),
     ],
     ids=["late refusal", "late failure", "late success"],
 )
 def test_a_sender_that_overran_its_lease_undoes_nothing(
-    databases: Callable[[], Database], outcome: DeliveryError | None, of_the_heir: DeliveryError | None, state: State
+    databases: Callable[[], Database],
+    outcome: DeliveryError | None,
+    of_the_heir: DeliveryError | None,
+    state: NotificationState,
 ) -> None:
     async def scene() -> None:
         slow = Outbox(databases(), {"email": Recorder(outcome, takes=0.5)}, lease=timedelta(seconds=0.1))
@@ -359,7 +362,7 @@ def test_a_database_that_is_busy_for_a_moment_causes_no_second_delivery(tmp_path
         outbox = Outbox(database, {"email": Flagging()})
         await put(database, outbox, letter())
         await outbox.send_next()
-        assert (database.failures, (await only(database)).state) == (0, State.SENT)
+        assert (database.failures, (await only(database)).state) == (0, NotificationState.SENT)
 
     shutil.copy(migrated, tmp_path / "test.db")
     database = _Hiccups(
@@ -379,7 +382,10 @@ def test_the_end_of_the_application_lets_a_delivery_finish(database: Database) -
             await put(database, outbox, letter(), letter())
             await until(lambda: len(channel.letters) == 1)
         assert len(channel.accepted) == 1
-        assert sorted(message.state for message in await messages(database)) == [State.PENDING, State.SENT]
+        assert sorted(message.state for message in await messages(database)) == [
+            NotificationState.PENDING,
+            NotificationState.SENT,
+        ]
 
     asyncio.run(scene())
 
@@ -420,7 +426,7 @@ def test_what_is_done_with_goes_after_a_while_and_nothing_else(database: Databas
             outbox,
             *(
                 letter(state=state, created_at=now() - age, subject=f"{state} {name}")
-                for state in State
+                for state in NotificationState
                 for name, age in (("old", kit.KEPT + timedelta(minutes=1)), ("young", kit.KEPT - timedelta(minutes=1)))
             ),
         )

@@ -1,12 +1,12 @@
-"""Routes are found by segments, literal ones first; a wrong method learns all the right ones."""
+"""Routes are found by segments, literal ones first; a wrong method learns all the right ones; none is unreachable."""
 
 import asyncio
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, WebSocket
 
-from app.kit.routing import Crossroads
+from app.kit.routing import Crossroads, UnusableRouteError
 
 router = APIRouter(prefix="/things")
 
@@ -65,3 +65,66 @@ def test_not_found(path: str) -> None:
 def test_a_wrong_method_learns_all_right_ones() -> None:
     answer = ask("PUT", "/things/7")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET")
+
+
+async def nothing() -> None:
+    """What a route calls."""
+
+
+def crossroads(*routes: tuple[str, str]) -> Crossroads:
+    """Of one router with these routes: method and path."""
+    router = APIRouter()
+    for method, path in routes:
+        router.add_api_route(path, nothing, methods=[method])
+    return Crossroads([router])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/things/prefix-{id}",
+        "/things/{id}-suffix",
+        "/things/{id}.json",
+        "/things/{first}{second}",
+        "/things/{id:int}.json",
+        "/files/{rest:path}",
+        "/files/{rest:path}/about",
+    ],
+)
+def test_a_path_that_would_never_match_is_refused(path: str) -> None:
+    with pytest.raises(UnusableRouteError) as refusal:
+        crossroads(("GET", "/things"), ("GET", path))
+    assert path in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/things/{thing}", "/things/{thing}"),
+        ("/things/{thing}", "/things/{other}"),
+        ("/things/{thing}", "/things/{number:int}"),
+        ("/things/{number:int}", "/things/{other:int}"),
+        ("/things/{thing}/parts/{part}", "/things/{number:int}/parts/{part}"),
+        ("/things/mine", "/things/mine"),
+    ],
+)
+def test_a_route_that_another_one_hides_is_refused(first: str, second: str) -> None:
+    with pytest.raises(UnusableRouteError) as refusal:
+        crossroads(("GET", first), ("GET", second))
+    assert f"GET {second}" in str(refusal.value)
+    assert crossroads(("GET", first), ("PUT", second)).routes
+
+
+def test_routes_that_only_look_alike_are_fine() -> None:
+    assert crossroads(("GET", "/things/{number:int}"), ("GET", "/things/{thing}"), ("GET", "/things/mine")).routes
+
+
+def test_what_is_no_operation_is_refused() -> None:
+    router = APIRouter()
+
+    @router.websocket("/things/live")
+    async def live(_: WebSocket) -> None:
+        """Nobody gets here."""
+
+    with pytest.raises(UnusableRouteError, match="/things/live"):
+        Crossroads([router])

@@ -1,0 +1,173 @@
+"""The API as its clients meet it: two replicas behind a real Caddy with the role's configuration."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from bench import rude_clients
+from bench.rude_clients import Target
+from tests.app.company import at, book, day_ahead, make_cleaner, make_service, order
+from tests.app.conftest import HOUSE_SETTINGS, House, api_server, environment_of, new_user, redis_server
+from tests.app.people import Person, sign_in
+from tests.proxy import PROXY_TOKEN, caddy
+
+ENCODINGS = ["zstd", "gzip", "identity"]
+LONG = "x" * 900
+"""Makes an answer long enough for the proxy to compress it."""
+
+
+@dataclass
+class Front:
+    """Two replicas behind the proxy."""
+
+    house: House
+    """What its `server` is, is the proxy."""
+    replica: str
+    """Address of one replica itself."""
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Front]:
+    directory = tmp_path_factory.mktemp("front")
+    (directory / "test.db").write_bytes(migrated.read_bytes())
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(directory))
+        environment = environment_of(directory, redis) | HOUSE_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
+        servers = [stack.enter_context(api_server(directory, environment)) for _ in range(2)]
+        ports = [int(urlsplit(server.url).port or 0) for server in servers]
+        proxy = stack.enter_context(caddy(directory / "proxy", ["", "_2"], *ports))
+        replica = servers[0].url
+        servers[0].url = str(proxy.client.base_url).rstrip("/")
+        yield Front(House(servers[0], stack), replica)
+
+
+@pytest.fixture(scope="module")
+def booked(front: Front) -> tuple[Person, str]:
+    """A client, and the path of their booking, whose answer is long enough to be compressed."""
+    service = make_service(front.house.database)
+    make_cleaner(front.house)
+    client = front.house.person()
+    answer = book(client.http, order(service, at(day_ahead(5), 10), notes=LONG))
+    assert answer.status_code == 201, answer.text
+    return client, answer.headers["location"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_client_changes_what_it_has_read(booked: tuple[Person, str], encoding: str) -> None:
+    client, path = booked
+    read = client.http.get(path, headers={"Accept-Encoding": encoding})
+    assert read.headers.get("content-encoding", "identity") == encoding
+    changed = client.http.patch(path, json={"notes": LONG + encoding}, headers={"If-Match": read.headers["etag"]})
+    assert changed.status_code == 200, changed.text
+    late = client.http.patch(path, json={"notes": "late"}, headers={"If-Match": read.headers["etag"]})
+    assert (late.status_code, late.json()["type"]) == (412, "/problems/precondition-failed")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_answer_to_a_change_can_be_the_base_of_the_next(booked: tuple[Person, str], encoding: str) -> None:
+    client, path = booked
+    tag = "*"
+    for number in range(3):
+        headers = {"Accept-Encoding": encoding, "If-Match": tag}
+        answer = client.http.patch(path, json={"notes": LONG + str(number)}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        tag = answer.headers["etag"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
+def test_what_a_client_has_is_not_sent_again(front: Front, encoding: str, form: str) -> None:
+    for number in range(5):
+        make_service(front.house.database, name=f"Service {number}", description=LONG[:500])
+    http = front.house.anonymous
+    services = http.get("/api/v1/services").json()["items"]
+    for path in ("/api/v1/services", f"/api/v1/services/{services[0]['id']}"):
+        read = http.get(path, headers={"Accept-Encoding": encoding})
+        headers = {"Accept-Encoding": encoding, "If-None-Match": form.format(read.headers["etag"])}
+        again = http.get(path, headers=headers)
+        assert (again.status_code, again.content) == (304, b""), (path, headers)
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ('"{}"', 200),
+        ('"{}-gzip"', 200),
+        ('"{}-zstd"', 200),
+        ('"{}-br"', 200),
+        ('"0", "{}"', 200),
+        (',"{}",,', 200),
+        ("*", 200),
+        ('W/"{}"', 412),
+        ('"0{}"', 412),
+        ('"+{}"', 412),
+        ('"{} "', 422),
+        ('"{}-deflate"', 412),
+        ('"', 422),
+        ("{}", 422),
+        ('"{}" "{}"', 422),
+        ('*, "{}"', 422),
+        ('w/"{}"', 422),
+        ("", 422),
+    ],
+)
+def test_forms_of_if_match(booked: tuple[Person, str], if_match: str, status: int) -> None:
+    client, path = booked
+    version = client.http.get(path).headers["etag"].strip('"').partition("-")[0]
+    headers = {"If-Match": if_match.format(version, version)}
+    answer = client.http.patch(path, json={"address": f"Main Street {time.monotonic_ns()}"}, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+def test_several_lines_of_if_match_are_one_list(booked: tuple[Person, str]) -> None:
+    client, path = booked
+    tag = client.http.get(path).headers["etag"]
+    lines = [("If-Match", '"0"'), ("If-Match", tag)]
+    assert client.http.patch(path, json={"address": "Two Lines 1"}, headers=lines).status_code == 200
+    assert client.http.patch(path, json={"address": "No Lines 1"}).status_code == 428
+
+
+def seen_address(front: Front, url: str, headers: dict[str, str]) -> str:
+    """Log in with these headers; returns the address that the list of sessions shows for it."""
+    with httpx.Client(base_url=url, timeout=40, trust_env=False, headers=headers) as http:
+        person = sign_in(http, front.house.database, new_user(), "client")
+        return str(person.http.get("/api/v1/users/me/sessions").json()["items"][0]["address"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ({}, "127.0.0.1"),
+        ({"X-Forwarded-For": "192.0.2.66"}, "127.0.0.1"),
+        ({"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}, "127.0.0.1"),
+        ({"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": PROXY_TOKEN}, "192.0.2.66"),
+        ({"X-Forwarded-For": "192.0.2.1, 2001:db8::7", "X-Proxy-Token": PROXY_TOKEN}, "2001:db8::7"),
+        ({"X-Forwarded-For": "nonsense", "X-Proxy-Token": PROXY_TOKEN}, "127.0.0.1"),
+    ],
+)
+def test_a_neighbour_of_the_api_cannot_choose_an_address(front: Front, headers: dict[str, str], address: str) -> None:
+    assert seen_address(front, front.replica, headers) == address
+
+
+def test_nobody_chooses_an_address_through_the_proxy(front: Front) -> None:
+    url = front.house.server.url
+    assert seen_address(front, url, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("kind", ["broken-off-body", "broken-off-get", "bad-chunk", "expect-continue"])
+def test_a_body_that_is_broken_off_is_nobody_elses_fault(front: Front, kind: str) -> None:
+    url = httpx.URL(front.house.server.url)
+    rude = rude_clients.start(kind, Target("127.0.0.1", url.port or 80), connections=2, seconds=4)
+    time.sleep(1.5)
+    statuses = []
+    while rude.process.poll() is None:
+        statuses.append(front.house.anonymous.get("/api/v1/services").status_code)
+        time.sleep(0.05)
+    assert rude.outcomes()
+    assert set(statuses) == {200}
