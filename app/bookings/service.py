@@ -295,7 +295,7 @@ class Bookings:
 
     def _is_in_time(self, session: Session, booking: Booking) -> bool:
         """Whether the booking waits for a cleaner who has time for it, ways included."""
-        if booking.cleaner_id is None or booking.state != State.ASSIGNED or booking.ends_at <= now():
+        if booking.cleaner_id is None or booking.state != BookingState.ASSIGNED or booking.ends_at <= now():
             return False
         visit = assignment.visit_of(booking)
         return assignment.is_free(session, self._settings, booking, booking.cleaner_id, visit)
