@@ -53,6 +53,16 @@ Reason = Annotated[
 ]
 
 
+AllowDuplicate = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="True: also when the client has the same service at the same time and address already, "
+        "which is refused (`duplicate-booking`) otherwise",
+    ),
+]
+
+
 class NewBooking(QuoteRequest):
     """A visit to book: what is to be cleaned, when and where."""
 
@@ -62,6 +72,7 @@ class NewBooking(QuoteRequest):
     starts_at: SlotStart
     address: Address
     notes: Notes = ""
+    allow_duplicate: AllowDuplicate = False
 
 
 class BookingChange(BaseModel):
@@ -71,6 +82,7 @@ class BookingChange(BaseModel):
 
     address: Address = Field(default_factory=str)
     notes: Notes = Field(default_factory=str)
+    allow_duplicate: AllowDuplicate = False
 
 
 class Rescheduling(BaseModel):
@@ -79,6 +91,7 @@ class Rescheduling(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     starts_at: SlotStart
+    allow_duplicate: AllowDuplicate = False
 
 
 class Cancellation(BaseModel):
@@ -165,7 +178,8 @@ class HistoryEntry(BaseModel):
     at: datetime
     actor: HistoryActor | None = Field(description="Null: the service itself")
     kind: str = Field(
-        description="requested, confirmed, assigned, rescheduled, changed, started, completed, no_show or cancelled",
+        description="requested, confirmed, assigned, unassigned, rescheduled, changed, started, completed, no_show or "
+        "cancelled",
         examples=["assigned"],
     )
     state: BookingState = Field(description="After the change")

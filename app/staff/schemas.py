@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.kit.affected import AffectedVisit
 from app.kit.fields import WHOLE
 
 EARLIEST = date(2000, 1, 1)
@@ -140,6 +141,14 @@ class Week(BaseModel):
     version: int = Field(examples=[1])
 
 
+class ChangedWeek(Week):
+    """The whole week as it is from now on."""
+
+    affected_visits: list[AffectedVisit] = Field(
+        description="Visits to come that were the cleaner's until now and are outside the hours, by time"
+    )
+
+
 class DayOffRequest(BaseModel):
     """Days on which a cleaner does not work."""
 
@@ -170,3 +179,14 @@ class DayOffView(BaseModel):
     last_day: date = Field(description="Included")
     reason: str = Field(examples=["Holiday"])
     created_at: datetime
+
+
+class NewDayOff(DayOffView):
+    """Days on which a cleaner does not work from now on."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
+
+    # Answers that an older release has stored have no such field.
+    affected_visits: list[AffectedVisit] = Field(
+        default_factory=list, description="Visits to come that were the cleaner's until now and are on these days"
+    )

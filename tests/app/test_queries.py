@@ -31,6 +31,8 @@ MORE = (
     "/office/bookings?client_id={client}", "/office/bookings?client_id={client}&state=assigned",
     "/office/bookings?cleaner_id={cleaner}&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
     "/office/bookings?state=completed&from=2026-01-01T00:00:00Z", "/office/bookings?from=2026-01-01T00:00:00Z",
+    "/office/bookings?cover=missing", "/office/bookings?cover=missing&state=confirmed",
+    "/office/bookings?cover=missing&client_id={client}",
     "/availability?date={day}&duration_minutes=60&address=Street%201",
     "/office/bookings?state=completed&state=no_show",
     "/office/bookings?client_id={client}&state=completed&state=no_show",
