@@ -18,7 +18,7 @@ HERE, THERE = "Main Street 5, 10115 Berlin", "Side Road 7"
 
 def offered(company: Company, address: str | None = None) -> set[datetime]:
     """When a visit of an hour can begin ten days from now."""
-    query = {"date": str(day_ahead(10)), "duration_minutes": 60} | ({"address": address} if address else {})
+    query = {"date": str(day_ahead(10)), "duration_minutes": "60"} | ({"address": address} if address else {})
     (day,) = company.house.anonymous.get("/api/v1/availability", params=query).json()["days"]
     return {datetime.fromisoformat(each["starts_at"]) for each in day["slots"]}
 
