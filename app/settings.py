@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     booking_assignment: Literal["automatic", "manual"] = Field("automatic", description="automatic or manual")
     booking_notice_hours: int = _count(2, 0, 720)
     booking_horizon_days: int = _count(90, 1, 730)
+    booking_travel_minutes: int = _count(30, 0, 240)
     cancellation_free_hours: int = _count(24, 0, 720)
     cancellation_fee_percent: int = _count(50, 0, 100)
 

@@ -68,7 +68,8 @@ class House:
     def book(self, starts: Iterator[datetime]) -> None:
         """Book some visits, one after the other."""
         for _ in range(BOOKINGS):
-            order = {"service_id": self.company.service_id, "starts_at": next(starts).isoformat(), "address": "Here 1"}
+            address = f"Street {uuid.uuid4()}"  # the same visit twice would be refused
+            order = {"service_id": self.company.service_id, "starts_at": next(starts).isoformat(), "address": address}
             data = request("POST", "/api/v1/bookings", token=self.tokens["client"], body=order, key=str(uuid.uuid4()))
             result = run(closed_loop(self.port, lambda data=data: data, connections=1, seconds=0))  # type: ignore[misc]
             result.require_good("a booking")

@@ -11,6 +11,7 @@ from app.accounts.problems import AccountErased, LastAdmin
 from app.accounts.roles import Roles, is_admin
 from app.accounts.schemas import AccountChange
 from app.kit.actor import Actor, Role
+from app.kit.affected import AffectedVisit
 from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.pagination import Paging
@@ -52,8 +53,13 @@ class Directory:
         """
         return await self._database.read(lambda session: _get(session, account_id))
 
-    async def change(self, actor: Actor, account_id: str, change: AccountChange, expected: Expected) -> UserAccount:
+    async def change(
+        self, actor: Actor, account_id: str, change: AccountChange, expected: Expected
+    ) -> tuple[UserAccount, list[AffectedVisit]]:
         """Give an account another role, deactivate it (which ends its sessions), or activate it again.
+
+        Returns:
+            The account, and the visits that have lost their cleaner by it.
 
         Raises:
             NotFound: there is none.
@@ -63,7 +69,7 @@ class Directory:
             Forbidden: the actor has ceased to be an administrator meanwhile.
         """
 
-        def work(session: Session) -> UserAccount:
+        def work(session: Session) -> tuple[UserAccount, list[AffectedVisit]]:
             # Again, in the transaction: of two administrators who demote each other one must remain.
             if not is_admin(session.get_one(UserAccount, actor.id)):
                 raise Forbidden
@@ -75,8 +81,8 @@ class Directory:
             role, is_active = wanted.get("role", account.role), wanted.get("is_active", account.is_active)
             if account.id == actor.id and (role != Role.ADMIN or not is_active):
                 raise LastAdmin
-            self._roles.set(session, account, Role(role), is_active=is_active, actor_id=actor.id)
-            return account
+            affected = self._roles.set(session, account, Role(role), is_active=is_active, actor_id=actor.id)
+            return account, affected or []
 
         return await self._database.write(work)
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert
 from sqlmodel import Session, col, select
 
 from app.accounts.models import AccountTerm, UserAccount
-from app.kit.actor import Role
+from app.kit.actor import OFFICE, Role
 from app.kit.prepared import Prepared
 
 LAST_CHARACTER = "\U0010ffff"
@@ -53,6 +53,13 @@ PEOPLE = Prepared(
 def people(session: Session, ids: Collection[str]) -> dict[str, Person]:
     """These people, by id; those that do not exist are left out."""
     return {each.id: each for each in PEOPLE.rows(session, among=set(ids))}
+
+
+def office(session: Session) -> list[Person]:
+    """All who run the company: active managers and administrators, by id."""
+    query = select(UserAccount.id).where(col(UserAccount.role).in_(OFFICE), col(UserAccount.is_active))
+    found = people(session, session.exec(query).all())
+    return [found[each] for each in sorted(found)]
 
 
 def by_email(session: Session, email: str) -> UserAccount | None:

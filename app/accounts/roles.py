@@ -8,8 +8,9 @@ from app.accounts import sessions
 from app.accounts.models import UserAccount
 from app.kit import audit
 from app.kit.actor import Role
+from app.kit.affected import AffectedVisit
 
-RoleListener = Callable[[Session, str, Role, bool], None]
+RoleListener = Callable[[Session, str, Role, bool], list[AffectedVisit]]
 
 
 class Roles:
@@ -18,8 +19,10 @@ class Roles:
     def __init__(self) -> None:
         self.listeners: list[RoleListener] = []
 
-    def set(self, session: Session, account: UserAccount, role: Role, *, is_active: bool, actor_id: str | None) -> bool:
-        """Set role and activity, with all that follows from it; returns whether anything has changed.
+    def set(
+        self, session: Session, account: UserAccount, role: Role, *, is_active: bool, actor_id: str | None
+    ) -> list[AffectedVisit] | None:
+        """Set role and activity, with all that follows from it.
 
         Args:
             session: to write with.
@@ -27,10 +30,13 @@ class Roles:
             role: the account's from now on.
             is_active: whether it can be used from now on.
             actor_id: who does it, None for the operator.
+
+        Returns:
+            The visits that have lost their cleaner by it; None: nothing has changed.
         """
         before = Role(account.role)
         if (before, account.is_active) == (role, is_active):
-            return False
+            return None
         if before != role:
             audit.record(
                 session, "role.changed", actor_id=actor_id, subject_id=account.id, before=before.value, after=role.value
@@ -43,9 +49,7 @@ class Roles:
         session.flush()
         if not is_active:
             sessions.revoke(session, account.id)
-        for listener in self.listeners:
-            listener(session, account.id, role, is_active)
-        return True
+        return [visit for listener in self.listeners for visit in listener(session, account.id, role, is_active)]
 
 
 def is_last_admin(session: Session, account: UserAccount) -> bool:

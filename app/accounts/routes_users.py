@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
 from app.accounts.directory import Filters
 from app.accounts.problems import AccountErased, LastAdmin
-from app.accounts.schemas import AccountChange, SearchText, User
+from app.accounts.schemas import AccountChange, ChangedUser, SearchText, User
 from app.catalog.schemas import Identifier
 from app.kit.actor import Role
 from app.kit.body import StrictRoute
@@ -68,8 +68,12 @@ async def change_user(  # noqa: PLR0913  # each is a part of the request
     services: InServices,
     expected: InExpected,
     response: Response,
-) -> User:
-    """Give an account another role, or switch it off and on. Switched off, its sessions end."""
-    account = await services.accounts.directory.change(actor, user_id, change, expected)
+) -> ChangedUser:
+    """Give an account another role, or switch it off and on. Switched off, its sessions end.
+
+    A cleaner who ceases to be one loses the visits to come, but not one that has been started. With automatic
+    assignment another cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    """
+    account, affected = await services.accounts.directory.change(actor, user_id, change, expected)
     set_etag(response, account.version)
-    return User.model_validate(account)
+    return ChangedUser(**User.model_validate(account).model_dump(), affected_visits=affected)

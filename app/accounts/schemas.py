@@ -8,6 +8,7 @@ from pydantic.config import JsonDict
 
 from app.accounts.models import Language as LanguageCode
 from app.kit.actor import Role
+from app.kit.affected import AffectedVisit
 from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH
 
 
@@ -188,6 +189,14 @@ class User(BaseModel):
     is_active: bool
     email_verified: bool
     created_at: datetime
+
+
+class ChangedUser(User):
+    """A user whose role or activity was changed."""
+
+    affected_visits: list[AffectedVisit] = Field(
+        description="Visits to come that were this cleaner's until now, by time; empty for anybody else"
+    )
 
 
 class Login(BaseModel):

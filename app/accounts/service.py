@@ -142,7 +142,7 @@ class Accounts:
             account = session.get_one(UserAccount, account_id)
             if account.erased_at is not None:
                 raise AccountErased
-            return self._roles.set(session, account, Role.ADMIN, is_active=True, actor_id=None)
+            return self._roles.set(session, account, Role.ADMIN, is_active=True, actor_id=None) is not None
 
         return await self._database.write(work)
 
@@ -177,12 +177,23 @@ class Accounts:
         """These people, by id; those that do not exist are left out. At most some hundreds."""
         return people.people(session, ids)
 
+    def office(self, session: Session) -> list[Person]:
+        """All active managers and administrators."""
+        return people.office(session)
+
+    def lock(self, session: Session, account_id: str) -> None:
+        """Let one transaction at a time do what follows for this account, where the database can write several."""
+        session.get(UserAccount, account_id, with_for_update={"key_share": True})
+
     def find(self, session: Session, q: str, limit: int = FOUND) -> list[str]:
         """Ids of accounts of which a word of the name, the e-mail address or the phone begins with each word of `q`."""
         return people.find(session, q, limit)
 
     def on_role_change(self, listener: RoleListener) -> None:
-        """Have `listener(session, account_id, role, is_active)` called in the transaction that changes either."""
+        """Have `listener(session, account_id, role, is_active)` called in the transaction that changes either.
+
+        It returns the visits that have lost their cleaner by it.
+        """
         self._roles.listeners.append(listener)
 
     def on_erase(self, listener: EraseListener) -> None:

@@ -1,7 +1,9 @@
-"""Who goes: a free cleaner, the least loaded first; and the slots that keep two visits from meeting."""
+"""Who goes: a free cleaner, the least loaded first; and the slots that keep two visits from meeting.
+
+That a cleaner has time to travel is no rule of the schema, so the cleaner's calendar is locked before it is looked at.
+"""
 
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
@@ -9,8 +11,9 @@ from sqlmodel import Session
 from app.bookings.models import Booking
 from app.bookings.problems import SlotUnavailable
 from app.kit.problems import FieldError, ValidationFailed
+from app.settings import Settings
 from app.staff import calendar
-from app.staff.calendar import FreeTime, Interval
+from app.staff.calendar import FreeTime, Interval, Travel
 
 
 def visit_of(booking: Booking) -> Interval:
@@ -18,22 +21,21 @@ def visit_of(booking: Booking) -> Interval:
     return Interval(booking.starts_at, booking.ends_at)
 
 
-def least_loaded(session: Session, zone: ZoneInfo, booking: Booking, visit: Interval) -> str:
+def least_loaded(session: Session, settings: Settings, booking: Booking, visit: Interval) -> str:
     """The cleaner to send: free, then with the fewest slots taken that business day, then that week, then by id.
 
     Args:
-        session: to read with.
-        zone: BUSINESS_TIMEZONE; days and weeks (from Monday) are counted in it.
+        session: to read with; nobody else changes the cleaner's time until the end of its transaction.
+        settings: BUSINESS_TIMEZONE, in which days and weeks (from Monday) are counted, and BOOKING_TRAVEL_MINUTES.
         booking: its own present time counts as free.
         visit: when it is to be.
 
     Raises:
         SlotUnavailable: nobody is free.
     """
+    zone = settings.zone
     day = visit.start.astimezone(zone).date()
-    free = [each for each in calendar.free_time(session, day, zone, apart_from=booking.id) if each.is_free(visit)]
-    if not free:
-        raise SlotUnavailable
+    free = [each for each in _free_times(session, settings, booking, visit) if each.is_free(visit)]
     monday = day - timedelta(days=day.weekday())
     week = Interval(calendar.moment(monday, 0, zone), calendar.moment(monday + timedelta(days=7), 0, zone)).slots
     of_week = calendar.taken(session, [each.cleaner_id for each in free], week, apart_from=booking.id)
@@ -42,28 +44,36 @@ def least_loaded(session: Session, zone: ZoneInfo, booking: Booking, visit: Inte
     def load(candidate: FreeTime) -> tuple[int, int, str]:
         return len(candidate.taken & of_day), of_week.get(candidate.cleaner_id, 0), candidate.cleaner_id
 
-    return min(free, key=load).cleaner_id
+    for candidate in sorted(free, key=load):
+        if not calendar.lock(session, candidate.cleaner_id):
+            return candidate.cleaner_id
+        if is_free(session, settings, booking, candidate.cleaner_id, visit):  # still
+            return candidate.cleaner_id
+    raise SlotUnavailable
 
 
-def require_free(session: Session, zone: ZoneInfo, booking: Booking, cleaner_id: str) -> None:
-    """Check that this cleaner can take the booking at its time.
+def require_free(session: Session, settings: Settings, booking: Booking, cleaner_id: str) -> None:
+    """Check that this cleaner can take the booking at its time; it stays so until the end of the transaction.
 
     Raises:
         ValidationFailed: there is no such cleaner, or they cannot be booked.
-        SlotUnavailable: they do not work then, or are elsewhere.
+        SlotUnavailable: they do not work then, are elsewhere, or could not get there in time.
     """
-    found = _free_time(session, zone, booking, cleaner_id, visit_of(booking))
-    if found is None:
+    calendar.lock(session, cleaner_id)
+    visit = visit_of(booking)
+    found = _free_times(session, settings, booking, visit, cleaner_id)
+    if not found:
         wrong = FieldError(location="body", field="cleaner_id", code="unknown", message="There is no such cleaner")
         raise ValidationFailed(errors=[wrong])
-    if not found.is_free(visit_of(booking)):
+    if not found[0].is_free(visit):
         raise SlotUnavailable("This cleaner is not free at that time.")
 
 
-def is_free(session: Session, zone: ZoneInfo, booking: Booking, cleaner_id: str, visit: Interval) -> bool:
-    """Whether this cleaner could take the booking at another time."""
-    found = _free_time(session, zone, booking, cleaner_id, visit)
-    return found is not None and found.is_free(visit)
+def is_free(session: Session, settings: Settings, booking: Booking, cleaner_id: str, visit: Interval) -> bool:
+    """Whether this cleaner could take the booking at another time; it stays so until the end of the transaction."""
+    calendar.lock(session, cleaner_id)
+    found = _free_times(session, settings, booking, visit, cleaner_id)
+    return bool(found) and found[0].is_free(visit)
 
 
 def occupy(session: Session, booking: Booking) -> None:
@@ -87,7 +97,14 @@ def vacate(session: Session, booking: Booking) -> None:
         calendar.release(session, booking.cleaner_id, booking.id, visit_of(booking))
 
 
-def _free_time(session: Session, zone: ZoneInfo, booking: Booking, cleaner_id: str, visit: Interval) -> FreeTime | None:
-    day = visit.start.astimezone(zone).date()
-    found = calendar.free_time(session, day, zone, cleaner_id=cleaner_id, apart_from=booking.id)
-    return found[0] if found else None
+def _free_times(
+    session: Session, settings: Settings, booking: Booking, visit: Interval, cleaner_id: str | None = None
+) -> list[FreeTime]:
+    return calendar.free_time(
+        session,
+        visit.start.astimezone(settings.zone).date(),
+        settings.zone,
+        cleaner_id=cleaner_id,
+        apart_from=booking.id,
+        travel=Travel(calendar.slots_in(settings.booking_travel_minutes), booking.address, visit),
+    )

@@ -1,5 +1,6 @@
 """Tells the client and the cleaner what happens to their visit."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlmodel import Session
@@ -33,6 +34,21 @@ class Messages:
         self._client(session, booking, Template.BOOKING_ASSIGNED)
         self._cleaner(session, booking, Template.VISIT_ASSIGNED, booking.cleaner_id)
         self._cleaner(session, booking, Template.VISIT_CANCELLED, before)
+
+    def unassigned(self, session: Session, booking: Booking, *, before: str | None) -> None:
+        """Nobody goes yet; the client is told as soon as somebody does. `before` is the cleaner until now."""
+        self._cleaner(session, booking, Template.VISIT_CANCELLED, before)
+
+    def uncovered(self, session: Session, bookings: Sequence[Booking], before: str) -> None:
+        """These visits need a cleaner since `before` cannot do them: one message to each person of the office."""
+        people = self._accounts.people(session, [before])
+        references = ", ".join(f"{each.reference} ({self._when(each.starts_at)})" for each in bookings)
+        cleaner = people[before].full_name if before in people else ""
+        for person in self._accounts.office(session):
+            recipient = Recipient(person.id, person.email, person.full_name, person.language)
+            self._notifications.notify(
+                session, Template.COVER_MISSING, recipient, references=references, cleaner=cleaner
+            )
 
     def rescheduled(self, session: Session, booking: Booking, *, before: str | None, starts_at: datetime) -> None:
         """It takes place at another time; `before` and `starts_at` are what held until now."""

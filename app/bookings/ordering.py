@@ -7,6 +7,7 @@ from sqlmodel import Session, select
 
 from app.accounts.service import Accounts
 from app.bookings import assignment, policy
+from app.bookings.duplicates import refuse_duplicate
 from app.bookings.history import follow, note
 from app.bookings.messages import Messages
 from app.bookings.models import Booking
@@ -51,6 +52,8 @@ class Ordering:
             currency=quote.currency,
             quote=_agreed(quote, order),
         )
+        if not order.allow_duplicate:
+            refuse_duplicate(session, self._accounts, booking, starts_at=booking.starts_at, address=booking.address)
         note(session, booking, "requested", actor.id)
         if self._settings.booking_assignment == "automatic":
             self._assign(session, booking)
@@ -63,7 +66,7 @@ class Ordering:
     def _assign(self, session: Session, booking: Booking) -> None:
         follow(session, booking, Transition.CONFIRM, None)
         visit = assignment.visit_of(booking)
-        booking.cleaner_id = assignment.least_loaded(session, self._settings.zone, booking, visit)
+        booking.cleaner_id = assignment.least_loaded(session, self._settings, booking, visit)
         assignment.occupy(session, booking)
         follow(session, booking, Transition.ASSIGN, None, cleaner_id=booking.cleaner_id)
         self._messages.assigned(session, booking, before=None)

@@ -48,3 +48,16 @@ class TooEarly(Problem):
     slug = "too-early"
     title = "It is too early for this"
     explanation = "The time of the visit has not come yet."
+
+
+class DuplicateBooking(Problem):
+    """The client has booked the same service at the same time and address already."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "duplicate-booking"
+    title = "This visit is booked already"
+    explanation = (
+        "The same service is booked for the same client, time and address; `reference` names the booking. "
+        "Send `allow_duplicate: true` if it is to take place twice."
+    )
+    example_members = (("existing_id", "0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"), ("reference", "K7M2QX9A"))

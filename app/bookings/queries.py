@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, bindparam, extract
+from sqlalchemy import ColumnElement, and_, bindparam, extract
 from sqlmodel import Session, col, func, select
 
 from app.bookings.models import Booking, BookingState
@@ -33,6 +33,8 @@ class Filters:
     """Visits that begin then or later."""
     end: datetime | None = None
     """Visits that begin before."""
+    uncovered_at: datetime | None = None
+    """Visits that are requested or confirmed, have no cleaner, and are not over at this moment."""
 
 
 FILTERS = tuple(each.name for each in fields(Filters))
@@ -80,8 +82,15 @@ CONDITIONS: dict[str, ColumnElement[bool]] = {
     "cleaner_id": col(Booking.cleaner_id) == bindparam("cleaner_id"),
     "start": col(Booking.starts_at) >= bindparam("start"),
     "end": col(Booking.starts_at) < bindparam("end"),
+    # Through the index of cleaners, since few visits to come have none; the index of states is hidden.
+    "uncovered_at": and_(
+        col(Booking.cleaner_id).is_(None),
+        col(Booking.starts_at) > bindparam("uncovered_from"),
+        col(Booking.ends_at) > bindparam("uncovered_at"),
+        func.coalesce(col(Booking.state), "") != BookingState.CANCELLED.value,
+    ),
 }
-NARROW = frozenset({"reference", "client_ids", "cleaner_id"})
+NARROW = frozenset({"reference", "client_ids", "cleaner_id", "uncovered_at"})
 """Filters that leave fewer bookings than a state does."""
 
 
@@ -106,6 +115,8 @@ def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[Visit
     # A query for each: with IN the database would sort all bookings of these states to find a page of them.
     states = [{"state": each} for each in dict.fromkeys(values.pop("states"))]
     given = frozenset(values) | ({"state"} if states else frozenset())
+    if filters.uncovered_at is not None:
+        values["uncovered_from"] = filters.uncovered_at - timedelta(minutes=MAXIMUM_MINUTES)
     if "client_ids" in values:
         values[AMONG] = values.pop("client_ids")
     return paging.rows(session, partial(_listing, given), ORDER, _key, states or ({},), **values)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 
 from app.accounts.dependencies import BY_ROLE, IN_SESSION, SIGNED_IN, InActor, bearer
 from app.bookings.dependencies import PARTICIPANTS, InBooker, Task, Wanted, may
-from app.bookings.problems import SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
+from app.bookings.problems import DuplicateBooking, SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
 from app.bookings.schemas import (
     Assignment,
     Booking,
@@ -46,6 +46,7 @@ def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
     operation_id="create_booking",
     status_code=status.HTTP_201_CREATED,
     responses=responses(
+        DuplicateBooking,
         SlotUnavailable,
         TooSoon,
         TooLate,
@@ -116,7 +117,7 @@ async def read_booking_history(
     "/{booking_id}",
     summary="Change address or notes",
     operation_id="change_booking",
-    responses=responses(*CONFLICTS, *CHANGED_BY_BODY),
+    responses=responses(DuplicateBooking, SlotUnavailable, *CONFLICTS, *CHANGED_BY_BODY),
 )
 async def change_booking(
     task: Annotated[Task, Depends(may(Transition.CHANGE))],
@@ -125,7 +126,10 @@ async def change_booking(
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun."""
+    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun.
+
+    A cleaner who would not get to the new address in time, because of another visit, is replaced by one who does.
+    """
     return _tagged(response, await services.bookings.change(task.actor, task.booking_id, change, expected))
 
 
@@ -133,7 +137,7 @@ async def change_booking(
     "/{booking_id}/reschedule",
     summary="Move a visit",
     operation_id="reschedule_booking",
-    responses=responses(SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *CHANGED_BY_BODY),
+    responses=responses(DuplicateBooking, SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *CHANGED_BY_BODY),
 )
 async def reschedule_booking(
     task: Annotated[Task, Depends(may(Transition.RESCHEDULE))],
@@ -146,7 +150,7 @@ async def reschedule_booking(
 
     Clients can do so until `free_cancellation_until`, the office always.
     """
-    seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling.starts_at, expected)
+    seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling, expected)
     return _tagged(response, seen)
 
 

@@ -10,6 +10,7 @@ from app.bookings.models import BookingState
 from app.catalog.schemas import Identifier, QuoteItem, QuoteRequest
 from app.kit.actor import Role
 from app.staff.calendar import SLOT
+from app.staff.schemas import VisitAddress as Address
 
 RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -40,11 +41,6 @@ Moment = Annotated[
     AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc), Field(examples=["2026-12-01T10:00:00Z"])
 ]
 SlotStart = Annotated[Moment, AfterValidator(_on_slot), Field(description="On a half hour (UTC)")]
-Address = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    Field(examples=["Main Street 5, 10115 Berlin"]),
-]
 Notes = Annotated[
     str,
     StringConstraints(max_length=1000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$"),
@@ -57,6 +53,16 @@ Reason = Annotated[
 ]
 
 
+AllowDuplicate = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="True: also when the client has the same service at the same time and address already, "
+        "which is refused (`duplicate-booking`) otherwise",
+    ),
+]
+
+
 class NewBooking(QuoteRequest):
     """A visit to book: what is to be cleaned, when and where."""
 
@@ -66,6 +72,7 @@ class NewBooking(QuoteRequest):
     starts_at: SlotStart
     address: Address
     notes: Notes = ""
+    allow_duplicate: AllowDuplicate = False
 
 
 class BookingChange(BaseModel):
@@ -75,6 +82,7 @@ class BookingChange(BaseModel):
 
     address: Address = Field(default_factory=str)
     notes: Notes = Field(default_factory=str)
+    allow_duplicate: AllowDuplicate = False
 
 
 class Rescheduling(BaseModel):
@@ -83,6 +91,7 @@ class Rescheduling(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     starts_at: SlotStart
+    allow_duplicate: AllowDuplicate = False
 
 
 class Cancellation(BaseModel):
@@ -169,7 +178,8 @@ class HistoryEntry(BaseModel):
     at: datetime
     actor: HistoryActor | None = Field(description="Null: the service itself")
     kind: str = Field(
-        description="requested, confirmed, assigned, rescheduled, changed, started, completed, no_show or cancelled",
+        description="requested, confirmed, assigned, unassigned, rescheduled, changed, started, completed, no_show or "
+        "cancelled",
         examples=["assigned"],
     )
     state: BookingState = Field(description="After the change")

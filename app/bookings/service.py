@@ -11,13 +11,15 @@ from sqlmodel import Session, col, select
 from app.accounts.service import Accounts
 from app.bookings import assignment, policy, queries, schemas
 from app.bookings.answers import Answers
+from app.bookings.cover import Cover
+from app.bookings.duplicates import refuse_duplicate
 from app.bookings.history import follow, note
 from app.bookings.messages import Messages
 from app.bookings.models import Booking, BookingEvent, BookingState
 from app.bookings.ordering import Ordering
 from app.bookings.personal import Personal
 from app.bookings.queries import Figures, Filters
-from app.bookings.states import RULES, Transition, require
+from app.bookings.states import OPEN, RULES, Transition, require
 from app.catalog.service import Catalog
 from app.kit.actor import Actor, Role
 from app.kit.conditional import Expected
@@ -25,6 +27,7 @@ from app.kit.database import Database
 from app.kit.idempotency import Attempt
 from app.kit.models import now
 from app.kit.pagination import Page, Paging
+from app.kit.places import place_of
 from app.kit.problems import NotFound
 from app.notifications.service import Notifications
 from app.settings import Settings
@@ -57,11 +60,13 @@ class Bookings:
     def __init__(self, settings: Settings, database: Database, features: Features) -> None:
         accounts, notifications = features.accounts, features.notifications
         self._settings = settings
+        self._accounts = accounts
         self._database = database
         self._messages = Messages(settings, accounts, notifications)
         self._answers = Answers(settings, accounts, features.staff)
         self._ordering = Ordering(settings, accounts, features.catalog, self._messages)
         self.personal = Personal(settings, self._answers, self._messages)
+        features.staff.on_absence(Cover(settings, accounts, self._messages).restore)
         accounts.on_erase(self.personal.erase)
         accounts.on_export("bookings", self.personal.export)
 
@@ -73,6 +78,7 @@ class Bookings:
             VisitTooLong: it takes more than one visit.
             TooSoon: less notice than needed.
             TooLate: beyond the horizon.
+            DuplicateBooking: the client has the same booked already, and does not insist.
             SlotUnavailable: nobody is free.
             IdempotencyKeyReused: the attempt repeats another request's key.
         """
@@ -126,32 +132,50 @@ class Bookings:
         return await self._database.read(work)
 
     async def change(self, actor: Actor, booking_id: str, request: schemas.BookingChange, expected: Expected) -> Seen:
-        """Change address or notes."""
+        """Change address or notes; a cleaner who would not get to the new address in time is replaced.
+
+        Raises:
+            DuplicateBooking: the client has the same booked already, and the actor does not insist.
+            SlotUnavailable: nobody would get there in time.
+        """
 
         def work(session: Session, booking: Booking) -> None:
-            fields = request.model_dump(exclude_unset=True)
+            fields = request.model_dump(exclude_unset=True, exclude={"allow_duplicate"})
             changed = sorted(name for name, value in fields.items() if getattr(booking, name) != value)
+            moves = "address" in changed and place_of(fields["address"]) != place_of(booking.address)
+            if moves and booking.state in OPEN and not request.allow_duplicate:
+                refuse_duplicate(
+                    session, self._accounts, booking, starts_at=booking.starts_at, address=fields["address"]
+                )
+            in_time = moves and self._is_in_time(session, booking)
             for name in changed:
                 setattr(booking, name, fields[name])
             if changed:
                 note(session, booking, RULES[Transition.CHANGE].event, actor.id, fields=changed)
+            if in_time and not self._is_in_time(session, booking):
+                self._replace(session, booking)
 
         return await self._change(actor, booking_id, Transition.CHANGE, work, expected)
 
-    async def reschedule(self, actor: Actor, booking_id: str, starts_at: datetime, expected: Expected) -> Seen:
+    async def reschedule(
+        self, actor: Actor, booking_id: str, request: schemas.Rescheduling, expected: Expected
+    ) -> Seen:
         """Move a visit; the cleaner goes with it if free then, otherwise somebody else who is.
 
         Raises:
             TooSoon: less notice than needed, of the new time or the old.
             TooLate: beyond the horizon.
+            DuplicateBooking: the client has the same booked then already, and the actor does not insist.
             SlotUnavailable: nobody is free then.
         """
 
         def work(session: Session, booking: Booking) -> None:
-            at = now()
+            at, starts_at = now(), request.starts_at
             if not actor.in_office:
                 policy.require_movable(self._settings, booking, at)
             policy.require_bookable(self._settings, starts_at, at, in_office=actor.in_office)
+            if starts_at != booking.starts_at and not request.allow_duplicate:
+                refuse_duplicate(session, self._accounts, booking, starts_at=starts_at, address=booking.address)
             self._move(session, actor, booking, starts_at)
 
         return await self._change(actor, booking_id, Transition.RESCHEDULE, work, expected)
@@ -174,10 +198,10 @@ class Bookings:
         """
 
         def work(session: Session, booking: Booking) -> None:
-            zone, before = self._settings.zone, booking.cleaner_id
+            settings, before = self._settings, booking.cleaner_id
             if cleaner_id is not None:
-                assignment.require_free(session, zone, booking, cleaner_id)
-            chosen = cleaner_id or assignment.least_loaded(session, zone, booking, assignment.visit_of(booking))
+                assignment.require_free(session, settings, booking, cleaner_id)
+            chosen = cleaner_id or assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
             if booking.state == BookingState.REQUESTED:
                 follow(session, booking, Transition.CONFIRM, actor.id)
             assignment.vacate(session, booking)
@@ -286,12 +310,33 @@ class Bookings:
 
         return await self._database.write(unit)
 
+    def _is_in_time(self, session: Session, booking: Booking) -> bool:
+        """Whether the booking waits for a cleaner who has time for it, ways included."""
+        if booking.cleaner_id is None or booking.state != BookingState.ASSIGNED or booking.ends_at <= now():
+            return False
+        visit = assignment.visit_of(booking)
+        return assignment.is_free(session, self._settings, booking, booking.cleaner_id, visit)
+
+    def _replace(self, session: Session, booking: Booking) -> None:
+        """Send somebody else.
+
+        Raises:
+            SlotUnavailable: nobody else is free.
+        """
+        before = booking.cleaner_id
+        chosen = assignment.least_loaded(session, self._settings, booking, assignment.visit_of(booking))
+        assignment.vacate(session, booking)
+        booking.cleaner_id = chosen
+        assignment.occupy(session, booking)
+        follow(session, booking, Transition.ASSIGN, None, before=before, cleaner_id=chosen)
+        self._messages.assigned(session, booking, before=before)
+
     def _move(self, session: Session, actor: Actor, booking: Booking, starts_at: datetime) -> None:
-        zone, before, old = self._settings.zone, booking.cleaner_id, assignment.visit_of(booking)
+        settings, before, old = self._settings, booking.cleaner_id, assignment.visit_of(booking)
         visit = Interval(starts_at, starts_at + (old.end - old.start))
         assignment.vacate(session, booking)
-        if before is not None and not assignment.is_free(session, zone, booking, before, visit):
-            booking.cleaner_id = assignment.least_loaded(session, zone, booking, visit)
+        if before is not None and not assignment.is_free(session, settings, booking, before, visit):
+            booking.cleaner_id = assignment.least_loaded(session, settings, booking, visit)
         booking.starts_at, booking.ends_at = visit.start, visit.end
         assignment.occupy(session, booking)
         follow(

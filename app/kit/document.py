@@ -110,7 +110,8 @@ def _built(app: FastAPI, settings: Settings) -> Json:
         schemas.pop(name, None)
     components["headers"] = HEADERS
     strict = _with_known_queries(app)
-    versioned = {model for _, each in _operations(document) if _takes(each, "If-Match") for model in _models(each)}
+    changeable = {path for path, each in _operations(document) if _takes(each, "If-Match")}
+    versioned = {model for path, each in _operations(document) if path in changeable for model in _models(each)}
     for path, operation in _operations(document):
         # A public operation says so; without this a reader cannot tell it from one that was forgotten.
         operation.setdefault("security", [])

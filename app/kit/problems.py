@@ -34,6 +34,12 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = Field(
         None, description="The wrong parts of the request, when that is the problem"
     )
+    existing_id: str | None = Field(
+        None, description="Of what is there already; in the problems `duplicate-booking` and `duplicate-day-off`"
+    )
+    reference: str | None = Field(
+        None, description="Of the booking that is there already; in the problem `duplicate-booking`"
+    )
 
 
 class Problem(HTTPException):
@@ -50,11 +56,19 @@ class Problem(HTTPException):
     retry_after: ClassVar[int | None] = None
     """Seconds after which trying again makes sense."""
     extra_headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    example_members: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Of the example in the OpenAPI document: extension members, which are fields of ProblemDetails."""
 
     def __init__(
-        self, detail: str | None = None, *, retry_after: int | None = None, errors: list[FieldError] | None = None
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: int | None = None,
+        errors: list[FieldError] | None = None,
+        **members: str,
     ) -> None:
         self.errors = errors
+        self.members = members
         headers = dict(self.extra_headers)
         seconds = retry_after or self.retry_after
         if seconds is not None:
@@ -70,6 +84,7 @@ class Problem(HTTPException):
                 status=self.status,
                 detail=self.detail,
                 errors=self.errors,
+                **self.members,
             ),
             self.headers,
         )
@@ -191,6 +206,7 @@ def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
                 "title": problem.title,
                 "status": problem.status.value,
                 "detail": problem.explanation,
+                **dict(problem.example_members),
             },
         }
     return documented

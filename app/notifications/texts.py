@@ -33,6 +33,8 @@ class Template(StrEnum):
     """To the cleaner, as the next two."""
     VISIT_RESCHEDULED = "visit_rescheduled"
     VISIT_CANCELLED = "visit_cancelled"
+    COVER_MISSING = "cover_missing"
+    """To the office."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,13 @@ KINDS = {
     Template.VISIT_ASSIGNED: Kind(BOOKING, VISIT),
     Template.VISIT_RESCHEDULED: Kind(BOOKING, VISIT),
     Template.VISIT_CANCELLED: Kind(BOOKING, (*VISIT, "reason")),
+    Template.COVER_MISSING: Kind(("references",), ("references", "cleaner")),
 }
 
 LABELS = {
     Language.ENGLISH: {
         "reference": "Booking",
+        "references": "Bookings",
         "service": "Service",
         "when": "When",
         "address": "Where",
@@ -91,6 +95,7 @@ LABELS = {
     },
     Language.RUSSIAN: {
         "reference": "Заказ",
+        "references": "Заказы",
         "service": "Услуга",
         "when": "Когда",
         "address": "Где",
@@ -182,6 +187,11 @@ TEXTS = {
         Template.VISIT_CANCELLED: Text(
             "The visit {reference} is off", "one of your visits was cancelled or given to somebody else. Do not go."
         ),
+        Template.COVER_MISSING: Text(
+            "Visits without a cleaner",
+            "a cleaner cannot do these visits any more, and nobody else goes yet. Please assign somebody, or agree on "
+            "another time with the client.",
+        ),
     },
     Language.RUSSIAN: {
         Template.VERIFY_EMAIL: Text(
@@ -231,6 +241,11 @@ TEXTS = {
         ),
         Template.VISIT_CANCELLED: Text(
             "Выезд {reference} снят", "Один из ваших выездов отменён или передан другому клинеру. Ехать не нужно."
+        ),
+        Template.COVER_MISSING: Text(
+            "Выезды без клинера",
+            "Клинер больше не может выполнить эти заказы, и замены пока нет. Пожалуйста, назначьте другого клинера или "
+            "договоритесь с клиентом о другом времени.",
         ),
     },
 }

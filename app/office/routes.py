@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import StringConstraints
@@ -13,6 +13,7 @@ from app.bookings.dependencies import InFilters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
+from app.kit.models import now
 from app.kit.outbox import NotificationState
 from app.kit.pagination import InPage, Page
 from app.kit.problems import FieldError, NotFound, ValidationFailed, responses
@@ -40,6 +41,12 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the requ
     filters: InFilters,
     cleaner_id: Annotated[Identifier | None, Query(description="Only this cleaner's")] = None,
     client_id: Annotated[Identifier | None, Query(description="Only this client's")] = None,
+    cover: Annotated[
+        Literal["missing"] | None,
+        Query(
+            description="`missing`: only visits that need a cleaner and have none: requested or confirmed, not over yet"
+        ),
+    ] = None,
     q: Annotated[
         SearchText | None,
         Query(
@@ -49,7 +56,12 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the requ
     ] = None,
 ) -> Page[Booking]:
     """Anybody's bookings, the latest visits first."""
-    wanted = replace(filters, cleaner_id=cleaner_id, client_ids=None if client_id is None else [client_id])
+    wanted = replace(
+        filters,
+        cleaner_id=cleaner_id,
+        client_ids=None if client_id is None else [client_id],
+        uncovered_at=None if cover is None else now(),
+    )
     return await services.office.bookings(wanted, q, page)
 
 

@@ -9,7 +9,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, func, select
+from sqlmodel.sql.expression import SelectOfScalar
 
+from app.bookings.models import Booking
+from app.kit.places import place_of
 from app.staff.models import SLOT_MINUTES, BookingSlot, Cleaner, DayOff, WorkingHours
 
 SLOT = timedelta(minutes=SLOT_MINUTES)
@@ -54,6 +57,11 @@ def slot_start(slot: int) -> datetime:
 def is_slot_boundary(at: datetime) -> bool:
     """Whether a slot begins at this moment."""
     return not (at - EPOCH) % SLOT
+
+
+def slots_in(minutes: int) -> int:
+    """How many slots these minutes take, rounded up."""
+    return -(-minutes // SLOT_MINUTES)
 
 
 def _slot_from(at: datetime) -> int:
@@ -132,10 +140,20 @@ class FreeTime:
     """In order; they do not touch each other."""
     taken: frozenset[int]
     """Slots."""
+    elsewhere: frozenset[int] = frozenset()
+    """Those of them that are spent at another address than the visit's."""
+    travel: int = 0
+    """Slots that it takes to get from one address to another."""
+
+    def works_at(self, visit: Interval) -> bool:
+        """Whether the whole visit lies in working hours."""
+        return any(each.contains(visit) for each in self.working)
 
     def is_free(self, visit: Interval) -> bool:
-        """Whether the whole visit lies in working hours and nothing else is there."""
-        return self.taken.isdisjoint(visit.slots) and any(each.contains(visit) for each in self.working)
+        """Whether it lies in working hours, nothing else is there, and there is time to travel before and after it."""
+        slots = visit.slots
+        around = range(slots.start - self.travel, slots.stop + self.travel)
+        return self.taken.isdisjoint(slots) and self.elsewhere.isdisjoint(around) and self.works_at(visit)
 
     def starts(self, slots: range, length: int) -> int:
         """When a visit of `length` slots can begin.
@@ -150,9 +168,7 @@ class FreeTime:
             first, stop = max(whole.start, slots.start), min(whole.stop, end)
             if first < stop:
                 free |= ((1 << stop - first) - 1) << first - slots.start
-        for slot in self.taken:
-            if slots.start <= slot < end:
-                free &= ~(1 << slot - slots.start)
+        free &= ~self._blocked(range(slots.start, end))
         # After each round, a bit says that `known` slots from there on are free.
         known = 1
         while known < length:
@@ -160,6 +176,38 @@ class FreeTime:
             free &= free >> step
             known += step
         return free & (1 << len(slots)) - 1
+
+    def _blocked(self, slots: range) -> int:
+        """A number whose bit i says whether a visit must not touch slots[i]."""
+        first, stop = slots.start - self.travel, slots.stop + self.travel
+        blocked = _bits(self.elsewhere, first, stop)
+        for _ in range(self.travel):
+            blocked |= blocked << 1 | blocked >> 1
+        return (blocked | _bits(self.taken, first, stop)) >> self.travel
+
+
+def _bits(slots: Iterable[int], first: int, stop: int) -> int:
+    """A number whose bit i says whether slot `first + i` is one of these; only slots before `stop`."""
+    bits = 0
+    for slot in slots:
+        if first <= slot < stop:
+            bits |= 1 << slot - first
+    return bits
+
+
+@dataclass(frozen=True)
+class Travel:
+    """What it takes to get to a visit from those before it, and from it to those after it."""
+
+    slots: int = 0
+    """From any address to another."""
+    address: str | None = None
+    """Of the visit; None: not known, every other visit is somewhere else."""
+    visit: Interval | None = None
+    """When it is to be; None: at any time."""
+
+
+NO_TRAVEL = Travel()
 
 
 def count_free(cleaners: Iterable[FreeTime], slots: range, length: int) -> list[int]:
@@ -172,8 +220,14 @@ def count_free(cleaners: Iterable[FreeTime], slots: range, length: int) -> list[
     return counts
 
 
-def free_time(
-    session: Session, day: date, zone: ZoneInfo, *, cleaner_id: str | None = None, apart_from: str | None = None
+def free_time(  # noqa: PLR0913  # a question in full
+    session: Session,
+    day: date,
+    zone: ZoneInfo,
+    *,
+    cleaner_id: str | None = None,
+    apart_from: str | None = None,
+    travel: Travel = NO_TRAVEL,
 ) -> list[FreeTime]:
     """All bookable cleaners with their time from the day before `day` to the day after it.
 
@@ -183,17 +237,19 @@ def free_time(
         zone: BUSINESS_TIMEZONE.
         cleaner_id: only this one.
         apart_from: a booking whose own time counts as free, because it is to be moved.
+        travel: to the visit that is looked for.
     """
-    return free_times(session, [day], zone, cleaner_id=cleaner_id, apart_from=apart_from)
+    return free_times(session, [day], zone, cleaner_id=cleaner_id, apart_from=apart_from, travel=travel)
 
 
-def free_times(
+def free_times(  # noqa: PLR0913  # a question in full
     session: Session,
     days: Sequence[date],
     zone: ZoneInfo,
     *,
     cleaner_id: str | None = None,
     apart_from: str | None = None,
+    travel: Travel = NO_TRAVEL,
 ) -> list[FreeTime]:
     """Like `free_time`, around several days that follow each other: a visit may cross midnight."""
     days = [days[0] - DAY, *days, days[-1] + DAY]
@@ -219,10 +275,51 @@ def free_times(
     taken: dict[str, list[int]] = defaultdict(list)
     for owner, slot in session.exec(bookings):
         taken[owner].append(slot)
-    return [
-        FreeTime(each, working(hours[each], days_off[each], days, zone), frozenset(taken[each]))
-        for each in session.exec(cleaners)
-    ]
+    there = _slots_there(session, cleaners, slots, travel)
+    found = []
+    for each in session.exec(cleaners):
+        busy = frozenset(taken[each])
+        elsewhere = busy - there[each] if travel.slots else frozenset()
+        shifts = working(hours[each], days_off[each], days, zone)
+        found.append(FreeTime(each, shifts, busy, elsewhere, travel.slots))
+    return found
+
+
+def _slots_there(
+    session: Session, cleaners: SelectOfScalar[str], slots: range, travel: Travel
+) -> defaultdict[str, set[int]]:
+    """By cleaner, the slots taken for visits at the address that `travel` names."""
+    there: defaultdict[str, set[int]] = defaultdict(set)
+    if not travel.slots or travel.address is None:
+        return there
+    if travel.visit is not None:  # what is further away does not matter
+        near = travel.visit.slots
+        slots = range(near.start - travel.slots, near.stop + travel.slots)
+    place = place_of(travel.address)
+    query = (
+        select(BookingSlot.cleaner_id, BookingSlot.slot, Booking.address)
+        .join(Booking, col(Booking.id) == col(BookingSlot.booking_id))
+        .where(
+            col(BookingSlot.cleaner_id).in_(cleaners), BookingSlot.slot >= slots.start, BookingSlot.slot < slots.stop
+        )
+    )
+    for owner, slot, address in session.exec(query):
+        if place and place_of(address) == place:
+            there[owner].add(slot)
+    return there
+
+
+def lock(session: Session, cleaner_id: str) -> bool:
+    """Keep others from changing this cleaner's time until the end of the transaction.
+
+    Returns:
+        Whether somebody may have changed it since this transaction began: not where the database has one writer.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return False
+    query = select(Cleaner.account_id).where(Cleaner.account_id == cleaner_id)
+    session.exec(query.with_for_update(key_share=True)).one_or_none()
+    return True
 
 
 def take(session: Session, cleaner_id: str, booking_id: str, visit: Interval) -> None:

@@ -14,14 +14,18 @@ from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
 from app.services import InServices
 from app.staff.models import SLOT_MINUTES
+from app.staff.problems import DuplicateDayOff
 from app.staff.schemas import (
     MAXIMUM_DAYS,
     MAXIMUM_DURATION,
     Availability,
+    ChangedWeek,
     CleanerView,
     Day,
     DayOffRequest,
     DayOffView,
+    NewDayOff,
+    VisitAddress,
     Week,
     WeekChange,
 )
@@ -56,12 +60,20 @@ async def read_availability(
         ),
     ],
     days: Annotated[int, Query(ge=1, le=MAXIMUM_DAYS, description="How many days")] = 1,
+    address: Annotated[
+        VisitAddress | None,
+        Query(
+            description="Where the visit is to be: a cleaner needs no time to travel to it from another visit there. "
+            "Without it, time to travel is left before and after every other visit",
+        ),
+    ] = None,
 ) -> Availability:
     """All times at which a visit of this length can begin, and how many cleaners are free for it.
 
+    A cleaner who has a visit before it or after it at another address needs time to travel in between.
     Visits cannot be booked for the next few hours, nor very far ahead; such days are empty.
     """
-    return await services.staff.availability(date, days, duration_minutes)
+    return await services.staff.availability(date, days, duration_minutes, address)
 
 
 @router.get(
@@ -113,8 +125,12 @@ async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
     services: InServices,
     expected: InExpected,
     response: Response,
-) -> Week:
-    """Replace the whole week. Bookings that exist already stay as they are."""
+) -> ChangedWeek:
+    """Replace the whole week.
+
+    Visits to come that are outside the new hours lose the cleaner, but not one that has been started. With automatic
+    assignment another cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    """
     week = await services.staff.change_week(actor, cleaner_id, change, expected)
     set_etag(response, week.version)
     return week
@@ -136,7 +152,7 @@ async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServ
     summary="Add days off",
     operation_id="add_day_off",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(*WITH_BODY, *KEYED, *ABOUT_ONE),
+    responses=responses(DuplicateDayOff, *WITH_BODY, *KEYED, *ABOUT_ONE),
 )
 async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     *,
@@ -146,8 +162,12 @@ async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     services: InServices,
     attempt: InAttempt,
     response: Response,
-) -> DayOffView:
-    """Take a cleaner off work for a day or several. Bookings that exist already stay as they are."""
+) -> NewDayOff:
+    """Take a cleaner off work for a day or several.
+
+    Visits to come on these days lose the cleaner, but not one that has been started. With automatic assignment another
+    cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    """
     day_off = await services.staff.add_day_off(actor, cleaner_id, request, attempt)
     response.headers["Location"] = f"/api/v1/cleaners/{cleaner_id}/days-off/{day_off.id}"
     return day_off

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.kit.affected import AffectedVisit
 from app.kit.fields import WHOLE
 
 EARLIEST = date(2000, 1, 1)
@@ -55,6 +56,13 @@ def minutes(clock: str) -> int:
 def clock(minutes: int) -> str:
     """The other way round."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+VisitAddress = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(examples=["Main Street 5, 10115 Berlin"]),
+]
 
 
 class FreeSlot(BaseModel):
@@ -133,6 +141,14 @@ class Week(BaseModel):
     version: int = Field(examples=[1])
 
 
+class ChangedWeek(Week):
+    """The whole week as it is from now on."""
+
+    affected_visits: list[AffectedVisit] = Field(
+        description="Visits to come that were the cleaner's until now and are outside the hours, by time"
+    )
+
+
 class DayOffRequest(BaseModel):
     """Days on which a cleaner does not work."""
 
@@ -163,3 +179,14 @@ class DayOffView(BaseModel):
     last_day: date = Field(description="Included")
     reason: str = Field(examples=["Holiday"])
     created_at: datetime
+
+
+class NewDayOff(DayOffView):
+    """Days on which a cleaner does not work from now on."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
+
+    # Answers that an older release has stored have no such field.
+    affected_visits: list[AffectedVisit] = Field(
+        default_factory=list, description="Visits to come that were the cleaner's until now and are on these days"
+    )

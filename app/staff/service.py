@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from app.accounts.service import Accounts, Person
 from app.kit.actor import Actor, Role
+from app.kit.affected import AbsenceListener, AffectedVisit
 from app.kit.conditional import Expected
 from app.kit.database import Database
 from app.kit.idempotency import Attempt
@@ -18,15 +19,19 @@ from app.kit.pagination import Page, Paging
 from app.kit.prepared import Prepared
 from app.kit.problems import NotFound
 from app.settings import Settings
-from app.staff.calendar import DAY, Interval, count_free, day_interval, free_times, slot_start
+from app.staff import calendar
+from app.staff.calendar import DAY, Interval, Travel, count_free, day_interval, free_times, slot_start, slots_in
 from app.staff.models import SLOT_MINUTES, Cleaner, DayOff, WorkingHours
+from app.staff.problems import DuplicateDayOff
 from app.staff.schemas import (
     Availability,
+    ChangedWeek,
     CleanerView,
     DayOffRequest,
     DayOffView,
     FreeDay,
     FreeSlot,
+    NewDayOff,
     Shift,
     Week,
     WeekChange,
@@ -70,25 +75,43 @@ class Staff:
         self._settings = settings
         self._database = database
         self._accounts = accounts
+        self._absence_listeners: list[AbsenceListener] = []
 
-    async def availability(self, first: date, days: int, duration: int) -> Availability:
+    def on_absence(self, listener: AbsenceListener) -> None:
+        """Have `listener(session, cleaner_id)` called in the transaction after which a cleaner works less.
+
+        It returns the visits that were the cleaner's until then.
+        """
+        self._absence_listeners.append(listener)
+
+    async def availability(self, first: date, days: int, duration: int, address: str | None = None) -> Availability:
         """When visits can begin.
 
         Args:
             first: day of the business.
             days: how many, from there on.
             duration: minutes, a multiple of SLOT_MINUTES.
+            address: where; None: not at any address where a cleaner has another visit.
         """
-        return await self._database.read(lambda session: self.free_days(session, first, days, duration, now()))
+        return await self._database.read(lambda session: self.free_days(session, first, days, duration, now(), address))
 
-    def free_days(self, session: Session, first: date, days: int, duration: int, at: datetime) -> Availability:
+    def free_days(  # noqa: PLR0913, PLR0917  # a question in full
+        self,
+        session: Session,
+        first: date,
+        days: int,
+        duration: int,
+        at: datetime,
+        address: str | None = None,
+    ) -> Availability:
         """Like `availability`, for someone who asks at the moment `at`."""
         zone, length = self._settings.zone, duration // SLOT_MINUTES
         wanted = [first + number * DAY for number in range(days)]
         bookable = self.bookable(at)
         # Whoever asks for other days costs no more than the answer that there is nothing.
         near = [day for day in wanted if _overlap(day_interval(day, zone), bookable)]
-        cleaners = free_times(session, near, zone) if near else []
+        travel = Travel(slots_in(self._settings.booking_travel_minutes), address)
+        cleaners = free_times(session, near, zone, travel=travel) if near else []
         answer = []
         for day in wanted:
             slots = day_interval(day, zone).slots_beginning if day in near else range(0)
@@ -143,22 +166,24 @@ class Staff:
         """The cleaner's working hours; raises as `cleaner` does."""
         return await self._database.read(lambda session: self._week(session, _for(actor, session, cleaner_id)))
 
-    async def change_week(self, actor: Actor, cleaner_id: str, change: WeekChange, expected: Expected) -> Week:
-        """Replace the cleaner's working hours; bookings that exist stay as they are.
+    async def change_week(self, actor: Actor, cleaner_id: str, change: WeekChange, expected: Expected) -> ChangedWeek:
+        """Replace the cleaner's working hours; visits to come that are outside them lose the cleaner.
 
         Raises:
             NotFound: there is no such cleaner, or the actor is another one.
             PreconditionFailed: they have changed in the meantime.
         """
 
-        def write(session: Session) -> Week:
+        def write(session: Session) -> ChangedWeek:
             cleaner = _for(actor, session, cleaner_id)
+            calendar.lock(session, cleaner_id)
             expected.check(cleaner)
             session.execute(delete(WorkingHours).where(col(WorkingHours.cleaner_id) == cleaner_id))
             _set_week(session, cleaner_id, change.hours)
             cleaner.version += 1
             session.flush()
-            return self._week(session, cleaner)
+            affected = self._absent(session, cleaner_id)
+            return ChangedWeek(**self._week(session, cleaner).model_dump(), affected_visits=affected)
 
         return await self._database.write(write)
 
@@ -179,23 +204,34 @@ class Staff:
 
         return await self._database.read(read)
 
-    async def add_day_off(self, actor: Actor, cleaner_id: str, request: DayOffRequest, attempt: Attempt) -> DayOffView:
-        """Take the cleaner off work; bookings that exist stay as they are.
+    async def add_day_off(self, actor: Actor, cleaner_id: str, request: DayOffRequest, attempt: Attempt) -> NewDayOff:
+        """Take the cleaner off work, and off the visits to come on these days.
 
         Raises:
             NotFound: there is no such cleaner, or the actor is another one.
+            DuplicateDayOff: the cleaner has just these days off already.
             IdempotencyKeyReused: the key belongs to another request.
         """
 
-        def add(session: Session) -> DayOffView:
+        def add(session: Session) -> NewDayOff:
             _for(actor, session, cleaner_id)
+            calendar.lock(session, cleaner_id)
+            same = select(DayOff.id).where(
+                DayOff.cleaner_id == cleaner_id,
+                DayOff.last_day == request.last_day,
+                DayOff.first_day == request.first_day,
+            )
+            known = session.exec(same.limit(1)).first()
+            if known is not None:
+                raise DuplicateDayOff(existing_id=known)
             row = DayOff(cleaner_id=cleaner_id, **request.model_dump())
             session.add(row)
             session.flush()
-            return DayOffView.model_validate(row)
+            affected = self._absent(session, cleaner_id)
+            return NewDayOff(**DayOffView.model_validate(row).model_dump(), affected_visits=affected)
 
         return await self._database.write(
-            lambda session: attempt.once(session, actor.id, DayOffView, lambda: add(session))
+            lambda session: attempt.once(session, actor.id, NewDayOff, lambda: add(session))
         )
 
     async def remove_day_off(self, actor: Actor, cleaner_id: str, day_off_id: str) -> None:
@@ -248,18 +284,26 @@ class Staff:
             .values(rating_total=col(Cleaner.rating_total) + stars, rating_count=col(Cleaner.rating_count) + 1)
         )
 
-    def role_changed(self, session: Session, account_id: str, role: Role, is_active: bool) -> None:  # noqa: FBT001  # the signature of all listeners
-        """Listener: make whoever becomes a cleaner bookable, and nobody else."""
+    def role_changed(
+        self,
+        session: Session,
+        account_id: str,
+        role: Role,
+        is_active: bool,  # noqa: FBT001  # the signature of all listeners
+    ) -> list[AffectedVisit]:
+        """Listener: make whoever becomes a cleaner bookable, and nobody else; returns the visits they lose by it."""
         cleaner = session.get(Cleaner, account_id)
         if cleaner is None:
             if role is not Role.CLEANER:
-                return
+                return []
             cleaner = Cleaner(account_id=account_id)
             session.add(cleaner)
             session.flush()
             _set_week(session, account_id, DEFAULT_WEEK)
+        calendar.lock(session, account_id)
         cleaner.is_bookable = role is Role.CLEANER and is_active
         session.flush()
+        return [] if cleaner.is_bookable else self._absent(session, account_id)
 
     def erase(self, session: Session, account_id: str) -> None:
         """Listener: forget why somebody was off work; nobody can book them any more."""
@@ -283,6 +327,10 @@ class Staff:
             "working_hours": self._week(session, cleaner).model_dump(mode="json")["hours"],
             "days_off": [DayOffView.model_validate(each).model_dump(mode="json") for each in days_off],
         }
+
+    def _absent(self, session: Session, cleaner_id: str) -> list[AffectedVisit]:
+        """Tell the listeners that the cleaner works less; returns the visits that were theirs until now."""
+        return [visit for listener in self._absence_listeners for visit in listener(session, cleaner_id)]
 
     def _week(self, session: Session, cleaner: Cleaner) -> Week:
         rows = session.exec(

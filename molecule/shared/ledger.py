@@ -34,6 +34,7 @@ LOGIN_EVERY = 600.0  # seconds; an access token is good for 900
 PASSWORD = "correct horse battery"  # of everybody whom `seed` makes
 OK, CREATED = 200, 201
 WEEKS = 10  # of free times to book
+APART = 5400  # seconds between two of them: a visit of an hour, and half an hour to travel
 CLIENT = {"email": "client-1@example.com", "password": PASSWORD}
 
 # Only the application's own SQLite opens the live database.
@@ -120,7 +121,8 @@ class Writer:
             date = first + timedelta(weeks=week)
             for free in self._read(f"/api/v1/availability?date={date}&days=7&duration_minutes=60")["days"]:
                 for slot in free["slots"]:
-                    if slot["starts_at"].endswith(":00:00Z"):
+                    # Whatever is booked of these leaves a cleaner time to travel to the next one.
+                    if datetime.fromisoformat(slot["starts_at"]).timestamp() % APART == 0:
                         self._starts += [slot["starts_at"]] * slot["cleaners"]
         self._starts.reverse()
         return len(self._starts)

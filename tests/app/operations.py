@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -55,6 +55,8 @@ class World:
         """Who is about to send a request."""
         self.service = make_service(self.database, position=-1)
         self._starts = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=2)
+
+        self._long_ago = date(2025, 12, 1)
 
     def callers(self) -> dict[str, Person | None]:
         """Everybody who tries everything, by the column of docs/api.md."""
@@ -140,6 +142,11 @@ class World:
             *(booking, self.client.id, self.cleaner.id, stored(datetime.now(UTC))),
         )
         return booking
+
+    def days_long_ago(self) -> dict[str, str]:
+        """Two days on which nobody has been off yet."""
+        self._long_ago -= timedelta(days=1)
+        return {"first_day": str(self._long_ago), "last_day": str(self._long_ago + timedelta(days=1))}
 
     def day_off(self) -> str:
         """Insert a day off of the cleaner, long ago; returns its id."""
@@ -274,7 +281,7 @@ OPERATIONS: dict[str, Callable[[World], Call]] = {
     "add_day_off": lambda world: Call(
         "POST",
         f"{API}/cleaners/{world.cleaner.id}/days-off",
-        {"first_day": "2026-01-01", "last_day": "2026-01-02", "reason": "Holiday"},
+        world.days_long_ago() | {"reason": "Holiday"},
         headers=_key(),
     ),
     "remove_day_off": lambda world: Call("DELETE", f"{API}/cleaners/{world.cleaner.id}/days-off/{world.day_off()}"),

@@ -31,6 +31,9 @@ MORE = (
     "/office/bookings?client_id={client}", "/office/bookings?client_id={client}&state=assigned",
     "/office/bookings?cleaner_id={cleaner}&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
     "/office/bookings?state=completed&from=2026-01-01T00:00:00Z", "/office/bookings?from=2026-01-01T00:00:00Z",
+    "/office/bookings?cover=missing", "/office/bookings?cover=missing&state=confirmed",
+    "/office/bookings?cover=missing&client_id={client}",
+    "/availability?date={day}&duration_minutes=60&address=Street%201",
     "/office/bookings?state=completed&state=no_show",
     "/office/bookings?client_id={client}&state=completed&state=no_show",
     "/office/notifications?state=sent&state=dead", "/office/audit?action=login.succeeded&action=role.changed",
@@ -113,6 +116,7 @@ def test_no_statement_reads_a_whole_table(
         monkeypatch.setenv(name, value)
     with in_this_process(tmp_path / "test.db") as house:
         world = World(house)
+        day = world.next_start().date()
         for operation, build in OPERATIONS.items():
             world.acting = whoever_may(world, operation)
             call = build(world)
@@ -120,7 +124,7 @@ def test_no_statement_reads_a_whole_table(
             answer = call.send(world.http, world.token(caller) if caller else None)
             assert answer.status_code < 300, (operation, answer.text)
         for template in MORE:
-            path = template.format(client=world.client.id, cleaner=world.cleaner.id)
+            path = template.format(client=world.client.id, cleaner=world.cleaner.id, day=day)
             answer = Call("GET", API + path).send(world.http, world.token(world.admin))
             assert answer.status_code == 200, (path, answer.text)
     assert len(statements) > 100

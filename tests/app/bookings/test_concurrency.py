@@ -30,6 +30,13 @@ SELECT a.id, b.id FROM booking a JOIN booking b
 WHERE a.state IN ('assigned', 'in_progress') AND b.state IN ('assigned', 'in_progress')
 """
 
+TOO_CLOSE = """
+SELECT a.id, b.id FROM booking a JOIN booking b
+  ON a.cleaner_id = b.cleaner_id AND a.address <> b.address
+  AND a.ends_at <= b.starts_at AND julianday(b.starts_at) - julianday(a.ends_at) < 29.5 / 1440
+WHERE a.state IN ('assigned', 'in_progress') AND b.state IN ('assigned', 'in_progress')
+"""
+
 
 class Crowd:
     """Clients who book, move and cancel, through any of the processes."""
@@ -69,8 +76,13 @@ class Crowd:
                     booked.append(answer.json()["id"])
         return answers, booked
 
-    def _order(self, chance: random.Random) -> dict[str, str]:
-        return {"service_id": self.service, "starts_at": chance.choice(self.starts).isoformat(), "address": "Street 1"}
+    def _order(self, chance: random.Random) -> dict[str, object]:
+        return {
+            "service_id": self.service,
+            "starts_at": chance.choice(self.starts).isoformat(),
+            "address": f"Street {chance.randrange(2)}",
+            "allow_duplicate": True,
+        }
 
 
 def _key() -> dict[str, str]:
@@ -110,6 +122,7 @@ def test_no_cleaner_is_ever_booked_twice(tmp_path: Path, redis: Redis, migrated:
 def _see_what_is_there(database: Path, booked: list[str]) -> None:
     connection = dbapi2.connect(database)
     assert connection.execute(OVERLAPS).fetchall() == []
+    assert connection.execute(TOO_CLOSE).fetchall() == []
     assert {booking for (booking,) in connection.execute("SELECT id FROM booking")} == set(booked)
     taken = Counter(booking for (booking,) in connection.execute("SELECT booking_id FROM booking_slot"))
     active = {booking for (booking,) in connection.execute("SELECT id FROM booking WHERE state = 'assigned'")}

@@ -12,6 +12,7 @@ from app.notifications.texts import KINDS, LABELS, SUBJECT_LENGTH, TEXTS, Templa
 FACTS = {
     "full_name": "Anna Petrova",
     "reference": "AB12CD",
+    "references": "AB12CD (2026-12-01 10:00), EF34GH (2026-12-02 10:00)",
     "service": "Spring cleaning",
     "when": "2026-12-01 10:00",
     "address": "1 Main Street",

@@ -188,7 +188,9 @@ def free(draw: st.DrawFn) -> FreeTime:
     """Somebody whose working hours begin and end at any minute."""
     ends = draw(breaks)
     shifts = [Interval(EPOCH + a * MINUTE, EPOCH + b * MINUTE) for a, b in zip(ends[::2], ends[1::2], strict=False)]
-    return FreeTime("c", shifts, frozenset(draw(st.sets(offsets, max_size=6))))
+    taken = frozenset(draw(st.sets(offsets, max_size=6)))
+    elsewhere = frozenset(draw(st.sets(st.sampled_from(sorted(taken)))) if taken else ())
+    return FreeTime("c", shifts, taken, elsewhere, draw(st.integers(0, 8)))
 
 
 @given(st.lists(free(), max_size=4), st.integers(0, 60), st.integers(0, 60), st.integers(1, 24))
@@ -202,6 +204,15 @@ def test_bits_say_the_same_as_asking_for_each_visit(
         assert [bits >> index & 1 == 1 for index in range(width)] == [cleaner.is_free(visit) for visit in visits]
         assert bits < 1 << width
     assert count_free(cleaners, slots, length) == [sum(c.is_free(visit) for c in cleaners) for visit in visits]
+
+
+def test_travel_is_left_around_visits_elsewhere_only() -> None:
+    cleaner = FreeTime("c", [Interval(slot_start(0), slot_start(20))], frozenset({5, 12}), frozenset({12}), 2)
+    assert [slot for slot in range(20) if cleaner.starts(range(20), 1) >> slot & 1] == [
+        *range(5),
+        *range(6, 10),
+        *range(15, 20),
+    ]
 
 
 def test_working_hours_off_the_half_hour_offer_whole_slots_only() -> None:

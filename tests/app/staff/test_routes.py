@@ -84,6 +84,8 @@ def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) ->
     assert added.status_code == 201
     assert added.headers["Location"] == f"{days_off(cleaner)}/{added.json()['id']}"
     assert cleaner.http.post(days_off(cleaner), json=body, headers=key).json() == added.json()
+    refused = problem(cleaner.http.post(days_off(cleaner), json=body), 409, "duplicate-day-off")
+    assert refused["existing_id"] == added.json()["id"]
     assert [each["id"] for each in manager.http.get(days_off(cleaner)).json()["items"]] == [added.json()["id"]]
     assert house.person("cleaner").http.delete(added.headers["Location"]).status_code == 404
     assert manager.http.delete(added.headers["Location"]).status_code == 204

@@ -25,8 +25,10 @@ def utc(hour: int, minute: int = 0, day: int = 7) -> datetime:
     return datetime(2026, 12, day, hour, minute, tzinfo=UTC)
 
 
-def free_days(company: Company, first: date, days: int, duration: int, at: datetime = BEFORE) -> Availability:
-    return company.read(lambda session: company.staff.free_days(session, first, days, duration, at))
+def free_days(  # noqa: PLR0913, PLR0917  # a question in full
+    company: Company, first: date, days: int, duration: int, at: datetime = BEFORE, address: str | None = None
+) -> Availability:
+    return company.read(lambda session: company.staff.free_days(session, first, days, duration, at, address))
 
 
 def starts(answer: Availability) -> list[tuple[datetime, int]]:
@@ -136,7 +138,10 @@ def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -
     assert not free_of(company, owner).is_free(hour)
     assert free_of(company, owner, apart_from=booking).is_free(hour)
     assert free_of(company, other).is_free(hour)
-    assert starts(free_days(company, MONDAY, 1, 60)) == [
+    travelling = [(utc(8), 1), (utc(8, 30), 1), (utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
+    assert starts(free_days(company, MONDAY, 1, 60)) == travelling
+    assert starts(free_days(company, MONDAY, 1, 60, address="Street 2")) == travelling
+    assert starts(free_days(company, MONDAY, 1, 60, address="street 1")) == [
         (utc(8), 2),
         (utc(8, 30), 1),
         (utc(9), 1),
@@ -213,7 +218,7 @@ def test_free_time_takes_as_many_statements_for_two_hundred_cleaners_as_for_one(
             statements.append(execution[2])
 
         event.listen(session.get_bind(), "before_cursor_execute", hear)
-        answer = company.staff.free_days(session, MONDAY, 14, 30, BEFORE)
+        answer = company.staff.free_days(session, MONDAY, 14, 30, BEFORE, "Street 1")
         event.remove(session.get_bind(), "before_cursor_execute", hear)
         return answer, len(statements)
 
