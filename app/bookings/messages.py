@@ -6,6 +6,7 @@ from sqlmodel import Session
 
 from app.accounts.service import Accounts, Person
 from app.bookings.models import Booking
+from app.kit.money import formatted
 from app.notifications.service import Notifications, Recipient, Template
 from app.settings import Settings
 
@@ -67,9 +68,10 @@ class Messages:
         if person is None or not person.is_active:
             return
         recipient = Recipient(person.id, person.email, person.full_name, person.language)
-        self._notifications.notify(session, template, recipient, **(self._facts(booking, people) | facts))
+        facts = self._facts(booking, people, person.language) | facts
+        self._notifications.notify(session, template, recipient, **facts)
 
-    def _facts(self, booking: Booking, people: dict[str, Person]) -> dict[str, str]:
+    def _facts(self, booking: Booking, people: dict[str, Person], language: str) -> dict[str, str]:
         cleaner = people.get(booking.cleaner_id or "")
         client = people.get(booking.client_id)
         return {
@@ -77,16 +79,12 @@ class Messages:
             "service": booking.service_name,
             "when": self._when(booking.starts_at),
             "address": booking.address,
-            "price": _money(booking.price, booking.currency),
+            "price": formatted(booking.price, booking.currency, language),
             "cleaner": cleaner.full_name if cleaner else "",
             "client": client.full_name if client else "",
             "reason": "",
-            "fee": _money(booking.cancellation_fee, booking.currency),
+            "fee": formatted(booking.cancellation_fee, booking.currency, language),
         }
 
     def _when(self, at: datetime) -> str:
         return at.astimezone(self._settings.zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _money(amount: int, currency: str) -> str:
-    return f"{amount // 100}.{amount % 100:02d} {currency}"

@@ -37,7 +37,8 @@ class Figures(BaseModel):
     by_state: dict[State, int]
     cancellations: int = Field(examples=[2])
     revenue: int = Field(
-        description="Prices of completed visits and fees of cancelled ones, in minor units", examples=[420000]
+        description="Prices of completed visits and fees of cancelled ones, in minor units of ISO 4217",
+        examples=[420000],
     )
     currency: str = Field(description="ISO 4217", examples=["EUR"])
     load: list[CleanerLoad] = Field(description="The busiest first; who had nothing to do is left out")
