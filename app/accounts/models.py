@@ -80,7 +80,7 @@ class LoginSession(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """A refresh token; good for one use."""
+    """A refresh token; good for one use, which may be repeated for a moment."""
 
     __tablename__: ClassVar[str] = "refresh_token"
     __table_args__ = (Index(None, "session_id"),)

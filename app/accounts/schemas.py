@@ -158,7 +158,7 @@ class TokenPair(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = Field(default="bearer")
     expires_in: int = Field(description="Seconds", examples=[900])
-    refresh_token: str = Field(description="Good for one use")
+    refresh_token: str = Field(description="Good for one use, which may be repeated within 30 seconds")
     refresh_expires_in: int = Field(description="Seconds", examples=[2592000])
 
 

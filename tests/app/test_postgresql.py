@@ -6,8 +6,10 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -20,12 +22,14 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session, SQLModel
 
+from app.accounts import sessions
 from app.accounts.people import people
 from app.bookings import queries
 from app.kit import audit
 from app.kit.idempotency import Attempt, RequestInProgress
 from app.kit.migrations import DIRECTORY
 from app.kit.pagination import Paging
+from app.settings import Settings
 from app.staff import calendar
 from app.tables import accounts, bookings, catalog, staff
 
@@ -193,3 +197,42 @@ def test_prepared_queries_speak_its_dialect(engine: Engine, cleaner: str) -> Non
         second, end = queries.page(session, wanted, Paging(1, cursor))
         assert {first[0].id, second[0].id} == {"one", "two"}
         assert (first[0].starts_at, first[0].quote, end) == (START, {}, None)
+
+
+def test_two_replicas_that_replace_a_refresh_token_at_the_same_moment_agree(
+    engine: Engine, cleaner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_ready = threading.Barrier(2)
+    take = sessions._take
+
+    def take_together(*arguments: Any) -> bool:  # noqa: ANN401  # those of the function it stands for
+        both_ready.wait(10)
+        return take(*arguments)
+
+    monkeypatch.setattr(sessions, "_take", take_together)
+    nothing: Any = None
+    replica = sessions.Sessions(
+        Settings(secret_key="s" * 32, canary_token="c" * 32),
+        database=nothing,
+        hasher=nothing,
+        tokens=nothing,
+        guard=nothing,
+    )
+    with Session(engine) as session:
+        login = replica._begin(session, cleaner, sessions.Device("tests", "192.0.2.7"), "old")
+        session.commit()
+        session_id = login.id
+
+    def refresh(_: int) -> datetime | None:
+        with Session(engine) as session:
+            rotation = replica._rotate(session, "old", "new")
+            session.commit()
+            return rotation[1] if rotation else None
+
+    with ThreadPoolExecutor(2) as pool:
+        moments = set(pool.map(refresh, range(2)))
+    assert len(moments) == 1
+    assert None not in moments
+    with engine.connect() as connection:
+        query = text("SELECT count(*) FROM refresh_token WHERE session_id = :id")
+        assert connection.execute(query, {"id": session_id}).scalar_one() == 2
