@@ -1,5 +1,6 @@
 """What clients send to the accounts, and what they get."""
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -8,17 +9,26 @@ from pydantic.config import JsonDict
 
 from app.accounts.models import Language as LanguageCode
 from app.kit.actor import Role
-from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH
+from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH, required_length
+
+EMAIL_LENGTH = 254
 
 
 def normalised_email(email: str) -> str:
-    """The form in which an address is stored and looked up."""
-    return email.lower()
+    """The form in which an address is stored and looked up.
+
+    Raises:
+        ValueError: that form is too long, which some letters grow when they are made small.
+    """
+    normal = unicodedata.normalize("NFC", email.lower())
+    if len(normal) > EMAIL_LENGTH:
+        raise ValueError(f"more than {EMAIL_LENGTH} characters in lower case")
+    return normal
 
 
 Email = Annotated[
     EmailStr,
-    StringConstraints(max_length=254),
+    StringConstraints(max_length=EMAIL_LENGTH),
     AfterValidator(normalised_email),
     Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
 ]
@@ -36,7 +46,13 @@ Phone = Annotated[
 
 
 SECRET: JsonDict = {"format": "password", "writeOnly": True}
-NewPassword = Secret[Annotated[str, StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH)]]
+NewPassword = Secret[
+    Annotated[
+        str,
+        StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH),
+        AfterValidator(required_length),
+    ]
+]
 Password = Secret[Annotated[str, StringConstraints(min_length=1, max_length=MAXIMUM_LENGTH)]]
 
 
