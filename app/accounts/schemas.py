@@ -218,9 +218,22 @@ class Login(BaseModel):
     current: bool = Field(description="Whether this request comes from it")
 
 
+class Activity(BaseModel):
+    """An entry of the audit log about the user."""
+
+    at: datetime
+    action: str = Field(examples=["login.succeeded"])
+    address: str | None = Field(
+        description="The network address that it came from, kept for 90 days; null for what others did",
+        examples=["192.0.2.7"],
+    )
+    details: dict[str, Any]
+
+
 class Export(BaseModel):
     """All that is stored about a user."""
 
     profile: User
     sessions: list[Login]
+    activity: list[Activity] = Field(description="What the audit log says, the newest first; at most 5000 entries")
     data: dict[str, Any] = Field(description="By feature", examples=[{"bookings": []}])

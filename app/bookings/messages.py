@@ -69,7 +69,8 @@ class Messages:
             return
         recipient = Recipient(person.id, person.email, person.full_name, person.language)
         facts = self._facts(booking, people, person.language) | facts
-        self._notifications.notify(session, template, recipient, **facts)
+        other = booking.cleaner_id if account_id == booking.client_id else booking.client_id
+        self._notifications.notify(session, template, recipient, about_id=other, **facts)
 
     def _facts(self, booking: Booking, people: dict[str, Person], language: str) -> dict[str, str]:
         cleaner = people.get(booking.cleaner_id or "")

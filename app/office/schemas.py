@@ -71,6 +71,9 @@ class AuditEntry(BaseModel):
     action: str = Field(examples=["booking.cancelled"])
     actor_id: str | None = Field(description="Null: nobody known, or the service itself")
     subject_id: str | None = Field(description="What it was done to")
-    address: str | None = Field(description="The network address that it came from", examples=["192.0.2.7"])
+    address: str | None = Field(
+        description="The network address that it came from; null after 90 days, and once the person is erased",
+        examples=["192.0.2.7"],
+    )
     request_id: str | None
     details: dict[str, Any]

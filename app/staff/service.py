@@ -195,7 +195,7 @@ class Staff:
             return DayOffView.model_validate(row)
 
         return await self._database.write(
-            lambda session: attempt.once(session, actor.id, DayOffView, lambda: add(session))
+            lambda session: attempt.once(session, actor.id, DayOffView, lambda: add(session), about_id=cleaner_id)
         )
 
     async def remove_day_off(self, actor: Actor, cleaner_id: str, day_off_id: str) -> None:

@@ -28,6 +28,7 @@ from app.bookings import queries
 from app.kit import audit
 from app.kit.idempotency import Attempt, RequestInProgress
 from app.kit.migrations import DIRECTORY
+from app.kit.models import now
 from app.kit.pagination import Paging
 from app.settings import Settings
 from app.staff import calendar
@@ -159,9 +160,37 @@ def test_the_audit_log_is_append_only(engine: Engine) -> None:
     with Session(engine) as session:
         audit.record(session, "login.succeeded", actor_id=None)
         session.commit()
-    for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry"):
+    for change in (
+        "UPDATE audit_entry SET action = 'x'",
+        "UPDATE audit_entry SET address = NULL",
+        "DELETE FROM audit_entry",
+    ):
         with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
             connection.execute(text(change))
+
+
+def test_addresses_leave_the_audit_log_in_time_or_with_the_person(engine: Engine) -> None:
+    with Session(engine) as session:
+        eve = accounts.UserAccount(email="eve@example.com", password_hash="!", full_name="Eve")
+        session.add(eve)
+        old = audit.AuditEntry(at=now() - timedelta(days=91), action="x", address="192.0.2.1")
+        young = audit.AuditEntry(at=now() - timedelta(days=89), action="x", address="192.0.2.1")
+        hers = audit.AuditEntry(action="x", subject_id=eve.id, address="192.0.2.1")
+        session.add_all([old, young, hers])
+        session.commit()
+        assert audit.prune(session) == 1
+        session.commit()
+        with pytest.raises(DBAPIError, match="append-only"):
+            audit.forget_addresses(session, eve.id)
+        session.rollback()
+        eve.erased_at = now()
+        audit.forget_addresses(session, eve.id)
+        session.commit()
+        session.expire_all()
+        assert [each.address for each in (old, young, hers)] == [None, "192.0.2.1", None]
+    for change in ("action = 'x1', address = NULL", "details = '{}', address = NULL", "id = 77, address = NULL"):
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+            connection.execute(text(f"UPDATE audit_entry SET {change} WHERE subject_id IS NULL"))  # noqa: S608
 
 
 def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Engine) -> None:
