@@ -189,7 +189,7 @@ def test_two_replicas_give_the_same_pair(tmp_path: Path, redis: Redis, migrated:
             pair = account.log_in()
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 body = {"refresh_token": pair["refresh_token"]}
-                answers = list(pool.map(lambda http, body=body: http.post(REFRESH, json=body), others * 4))  # type: ignore[misc]
+                answers = list(pool.map(lambda http, body=body: http.post(REFRESH, json=body), others * 4))
             assert len({tokens(answer) for answer in answers}) == 1
             assert all(
                 http.get(
