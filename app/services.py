@@ -10,7 +10,7 @@ from app.accounts.service import Accounts
 from app.bookings.service import Bookings, Features
 from app.catalog.service import Catalog
 from app.health.service import Health
-from app.kit import idempotency, outbox
+from app.kit import audit, idempotency, outbox
 from app.kit.background import Background
 from app.kit.cache import Cache
 from app.kit.database import Database
@@ -110,7 +110,7 @@ class Services:
 
     async def _keep_house(self) -> bool:
         """Delete a little of what is too old to keep; returns whether there is more."""
-        prunes = (housekeeping.prune, outbox.prune, idempotency.prune)
+        prunes = (housekeeping.prune, outbox.prune, idempotency.prune, audit.prune)
         deleted = [await self.database.write(prune) for prune in prunes]
         return max(deleted) > 0
 

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.kit.money import is_currency
+
 HASH_MEMORY = 19 * 1024 * 1024  # bytes that one argon2id computation takes
 EX_CONFIG = 78  # sysexits.h
 CGROUP_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -74,6 +76,12 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _currency(value: str) -> str:
+    if not is_currency(value):
+        raise ValueError("is not the code of a currency")
+    return value
+
+
 def _origins(value: str) -> str:
     for origin in value.split():
         if not re.fullmatch(r"https?://[^/\s]+", origin):
@@ -130,7 +138,9 @@ class Settings(BaseSettings):
     business_timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
         "UTC", description="a name like Europe/Berlin"
     )
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="three capital letters (ISO 4217)")
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        "EUR", description="the three capital letters that ISO 4217 has for a currency, like EUR"
+    )
     booking_assignment: Literal["automatic", "manual"] = Field("automatic", description="automatic or manual")
     booking_notice_hours: int = _count(2, 0, 720)
     booking_horizon_days: int = _count(90, 1, 730)

@@ -13,6 +13,7 @@ from typing_extensions import override
 from app.accounts import people
 from app.accounts.schemas import Email, Registration
 from app.kit import logs
+from app.kit.hashing import normalised
 from app.kit.metrics import Metrics
 from app.kit.problems import Problem
 from app.kit.throttle import Throttles
@@ -82,7 +83,7 @@ async def _create(services: Services, email: str, name: str) -> str:
 def _read_password() -> str:
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
-        if getpass.getpass("Once more: ") != password:
+        if normalised(getpass.getpass("Once more: ")) != normalised(password):
             raise InputError("the two passwords differ")
     else:
         password = sys.stdin.readline().rstrip("\r\n")

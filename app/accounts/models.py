@@ -59,7 +59,7 @@ class AccountTerm(SQLModel, table=True):
     __table_args__ = (Index(None, "account_id"),)
 
     term: str = Field(sa_type=String(254), primary_key=True)
-    """Lower case; searched by its beginning."""
+    """Lower case, in Unicode's composed form (NFC); searched by its beginning."""
     account_id: str = Field(sa_type=String(36), primary_key=True, foreign_key="user_account.id")
 
 
@@ -80,7 +80,7 @@ class LoginSession(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """A refresh token; good for one use."""
+    """A refresh token; good for one use, which may be repeated for a moment."""
 
     __tablename__: ClassVar[str] = "refresh_token"
     __table_args__ = (Index(None, "session_id"),)

@@ -1,5 +1,6 @@
 """What other features may know of accounts, and how accounts are found."""
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,8 +70,13 @@ def by_email(session: Session, email: str) -> UserAccount | None:
 
 def terms(account: UserAccount) -> set[str]:
     """The words by which an account is found: of the name, the address, the phone number."""
-    words = {*account.full_name.casefold().split(), account.email, account.phone or ""} - {""}
+    words = {*_searched(account.full_name), *_searched(account.email), account.phone or ""} - {""}
     return {word[:TERM_LENGTH] for word in words}
+
+
+def _searched(text: str) -> list[str]:
+    """Its words as they are stored and looked for, whatever the case and the Unicode form they were typed in."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).split()
 
 
 def index(session: Session, account: UserAccount) -> None:
@@ -89,7 +95,7 @@ def index_new(session: Session, account: UserAccount) -> None:
 
 def find(session: Session, q: str, limit: int) -> list[str]:
     """Ids of accounts with a term that begins with each word of `q`; `limit` of them at most."""
-    words = sorted({word[:TERM_LENGTH] for word in q.casefold().split()}, key=len, reverse=True)[:WORDS]
+    words = sorted({word[:TERM_LENGTH] for word in _searched(q)}, key=len, reverse=True)[:WORDS]
     if not words:
         return []
     # The longest word first: it is the rarest.

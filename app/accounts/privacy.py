@@ -1,6 +1,6 @@
 """What a person may ask for by law: a copy of their data, and to be forgotten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import delete
 from sqlmodel import Session, col
@@ -10,28 +10,33 @@ from app.accounts.guard import Guard
 from app.accounts.models import LoginSession, UserAccount
 from app.accounts.problems import LastAdmin, WrongPassword
 from app.accounts.roles import Roles, is_last_admin
-from app.accounts.schemas import Export, Password, User
-from app.kit import audit, idempotency, outbox
+from app.accounts.schemas import Activity, Export, Password, User
+from app.kit import audit, idempotency
 from app.kit.actor import Actor, Role
 from app.kit.database import Database
 from app.kit.models import now
+from app.notifications.service import Notifications
 
-EraseListener = Callable[[Session, str], None]
+EraseListener = Callable[[Session, str], Collection[str] | None]
+"""Returns ids of what is the person's in the audit log, if there is anything."""
 Exporter = Callable[[Session, str], object]
 
 ERASED_NAME = "Erased user"
 UNUSABLE = "!"
 """Stands for a password that nobody has: no hash looks like this."""
 EXPORTED_SESSIONS = 1000
+EXPORTED_ENTRIES = 5000
+"""Of the audit log."""
 
 
 class Privacy:
     """Export and erasure."""
 
-    def __init__(self, *, database: Database, roles: Roles, guard: Guard) -> None:
+    def __init__(self, *, database: Database, roles: Roles, guard: Guard, notifications: Notifications) -> None:
         self._database = database
         self._roles = roles
         self._guard = guard
+        self._notifications = notifications
         self.listeners: list[EraseListener] = []
         self.exporters: dict[str, Exporter] = {}
 
@@ -44,6 +49,7 @@ class Privacy:
                 sessions=[
                     sessions.as_login(login, actor) for login in sessions.newest(session, actor.id, EXPORTED_SESSIONS)
                 ],
+                activity=[_activity(entry, actor.id) for entry in audit.of_person(session, actor.id, EXPORTED_ENTRIES)],
                 data={name: exporter(session, actor.id) for name, exporter in self.exporters.items()},
             )
 
@@ -66,17 +72,23 @@ class Privacy:
             raise WrongPassword
         if is_last_admin(session, account):
             raise LastAdmin
-        for listener in self.listeners:
-            listener(session, account_id)
+        account.erased_at = now()
+        subjects = [subject for listener in self.listeners for subject in listener(session, account_id) or ()]
         account.email = f"erased-{account_id}@erased.invalid"
         account.full_name, account.phone, account.email_verified_at = ERASED_NAME, None, None
         account.password_hash = UNUSABLE
-        account.erased_at = now()
         self._roles.set(session, account, Role(account.role), is_active=False, actor_id=account_id)
         people.index(session, account)
         codes.revoke(session, account_id)
         # Their refresh tokens go with them: the foreign key cascades.
         session.execute(delete(LoginSession).where(col(LoginSession.account_id) == account_id))
         idempotency.forget(session, account_id)
-        outbox.forget(session, account_id)
+        self._notifications.forget(session, account_id)
         audit.record(session, "account.erased", actor_id=account_id, subject_id=account_id)
+        audit.forget_addresses(session, account_id, subjects)
+
+
+def _activity(entry: audit.AuditEntry, account_id: str) -> Activity:
+    """The entry as its person may see it: somebody else's address is not theirs."""
+    own = entry.actor_id in {account_id, None}
+    return Activity(at=entry.at, action=entry.action, address=entry.address if own else None, details=entry.details)

@@ -34,12 +34,12 @@ class EmailNotVerified(Problem):
 
 
 class InvalidRefreshToken(Problem):
-    """Unknown, expired, revoked or used before."""
+    """Unknown, expired, revoked, or used before and not just now."""
 
     status = HTTPStatus.UNAUTHORIZED
     slug = "invalid-refresh-token"
     title = "The refresh token is not valid"
-    explanation = "Log in again. A refresh token that is used twice ends its session."
+    explanation = "Log in again. A refresh token that is used again more than 30 seconds later ends its session."
     extra_headers = (("WWW-Authenticate", "Bearer"),)
 
 

@@ -76,7 +76,11 @@ async def login_form(form: Annotated[TokenForm, Form()], services: InServices, d
     responses=responses(InvalidRefreshToken, *WITH_BODY, *ALWAYS),
 )
 async def refresh(body: Refresh, services: InServices) -> TokenPair:
-    """Exchange a refresh token for a new pair. It is good for one use: a second one ends the session."""
+    """Exchange a refresh token for a new pair.
+
+    Sent again within 30 seconds of its first use, because no answer came or another tab was faster, it gives the same
+    pair again. A use after that ends the session: somebody has a copy of the token.
+    """
     return await services.accounts.sessions.refresh(body.refresh_token)
 
 

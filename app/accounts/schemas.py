@@ -1,5 +1,6 @@
 """What clients send to the accounts, and what they get."""
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,17 +10,26 @@ from pydantic.config import JsonDict
 from app.accounts.models import Language as LanguageCode
 from app.kit.actor import Role
 from app.kit.affected import AffectedVisit
-from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH
+from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH, required_length
+
+EMAIL_LENGTH = 254
 
 
 def normalised_email(email: str) -> str:
-    """The form in which an address is stored and looked up."""
-    return email.lower()
+    """The form in which an address is stored and looked up.
+
+    Raises:
+        ValueError: that form is too long, which some letters grow when they are made small.
+    """
+    normal = unicodedata.normalize("NFC", email.lower())
+    if len(normal) > EMAIL_LENGTH:
+        raise ValueError(f"more than {EMAIL_LENGTH} characters in lower case")
+    return normal
 
 
 Email = Annotated[
     EmailStr,
-    StringConstraints(max_length=254),
+    StringConstraints(max_length=EMAIL_LENGTH),
     AfterValidator(normalised_email),
     Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
 ]
@@ -37,7 +47,13 @@ Phone = Annotated[
 
 
 SECRET: JsonDict = {"format": "password", "writeOnly": True}
-NewPassword = Secret[Annotated[str, StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH)]]
+NewPassword = Secret[
+    Annotated[
+        str,
+        StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH),
+        AfterValidator(required_length),
+    ]
+]
 Password = Secret[Annotated[str, StringConstraints(min_length=1, max_length=MAXIMUM_LENGTH)]]
 
 
@@ -159,7 +175,7 @@ class TokenPair(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = Field(default="bearer")
     expires_in: int = Field(description="Seconds", examples=[900])
-    refresh_token: str = Field(description="Good for one use")
+    refresh_token: str = Field(description="Good for one use, which may be repeated within 30 seconds")
     refresh_expires_in: int = Field(description="Seconds", examples=[2592000])
 
 
@@ -211,9 +227,22 @@ class Login(BaseModel):
     current: bool = Field(description="Whether this request comes from it")
 
 
+class Activity(BaseModel):
+    """An entry of the audit log about the user."""
+
+    at: datetime
+    action: str = Field(examples=["login.succeeded"])
+    address: str | None = Field(
+        description="The network address that it came from, kept for 90 days; null for what others did",
+        examples=["192.0.2.7"],
+    )
+    details: dict[str, Any]
+
+
 class Export(BaseModel):
     """All that is stored about a user."""
 
     profile: User
     sessions: list[Login]
+    activity: list[Activity] = Field(description="What the audit log says, the newest first; at most 5000 entries")
     data: dict[str, Any] = Field(description="By feature", examples=[{"bookings": []}])

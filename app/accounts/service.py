@@ -68,7 +68,7 @@ class Accounts:
         self.sessions = Sessions(settings, database=database, hasher=hasher, tokens=tokens, guard=guard)
         self.recovery = Recovery(database=database, hasher=hasher, notifications=notifications, guard=guard)
         self.directory = Directory(database=database, roles=self._roles)
-        self.privacy = Privacy(database=database, roles=self._roles, guard=guard)
+        self.privacy = Privacy(database=database, roles=self._roles, guard=guard, notifications=notifications)
 
     async def register(self, registration: Registration, attempt: Attempt, address: str) -> UserAccount | None:
         """Create an account.
@@ -197,7 +197,10 @@ class Accounts:
         self._roles.listeners.append(listener)
 
     def on_erase(self, listener: EraseListener) -> None:
-        """Have `listener(session, account_id)` called in the transaction, before the account is erased."""
+        """Have `listener(session, account_id)` called in the transaction, before the account loses name and address.
+
+        It may return ids of what is the person's in the audit log.
+        """
         self.privacy.listeners.append(listener)
 
     def on_export(self, name: str, exporter: Exporter) -> None:

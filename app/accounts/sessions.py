@@ -1,4 +1,9 @@
-"""Logins: an access token for a quarter of an hour, and refresh tokens that are used once and replaced."""
+"""Logins: an access token for a quarter of an hour, and refresh tokens that are used once and replaced.
+
+Two tabs refresh at the same moment, and an answer is lost on the way: both look like a stolen token. So a token that is
+sent again within REPEATABLE of its first use gets the same pair again. That pair is not stored: the refresh token is
+derived from the one before it with SECRET_KEY, the access token from both and the moment of the first use, which is.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,7 +15,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.accounts import people
-from app.accounts.codes import digest, new_secret
+from app.accounts.codes import derive, digest, new_secret
 from app.accounts.guard import Guard
 from app.accounts.models import LoginSession, RefreshToken, UserAccount
 from app.accounts.problems import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
@@ -30,6 +35,10 @@ T = TypeVar("T")
 
 ATTEMPTS = 2
 """Of a login whose password is stored anew (not changed: hashed with better parameters) at the same moment."""
+
+REPEATABLE = timedelta(seconds=30)
+"""After its first use a refresh token gives the same pair again; longer than a client waits for an answer and asks
+again."""
 
 ROLE = Prepared(
     select(col(UserAccount.role))
@@ -66,6 +75,7 @@ class Sessions:
         self._hasher = hasher
         self._tokens = tokens
         self._guard = guard
+        self._key = settings.secret_key.get_secret_value()
         self._lifetime = timedelta(days=settings.refresh_token_days)
         self._verification_required = settings.email_verification_required
 
@@ -115,17 +125,20 @@ class Sessions:
         return self._pair(outcome, refresh_token) if isinstance(outcome, LoginSession) else outcome
 
     async def refresh(self, refresh_token: str) -> TokenPair:
-        """Replace a refresh token by a new pair. One that was used before is stolen: its session ends.
+        """Replace a refresh token by a new pair, the same one within REPEATABLE.
+
+        One that was used before that is stolen: its session ends.
 
         Raises:
             InvalidRefreshToken: unknown, used, expired or revoked.
             DatabaseUnavailable: it could not be written in time.
         """
-        following = new_secret()
-        login = await self._database.write(lambda session: self._rotate(session, refresh_token, following))
-        if login is None:
+        following = derive(self._key, "refresh token", refresh_token)
+        rotation = await self._database.write(lambda session: self._rotate(session, refresh_token, following))
+        if rotation is None:
             raise InvalidRefreshToken
-        return self._pair(login, following)
+        login, at = rotation
+        return self._pair(login, following, at=at)
 
     async def read_as(self, claims: Claims, roles: Collection[Role], work: Callable[[Session, Actor], T]) -> T:
         """Make sure who sends a request, and do `work(session, actor)` in the same transaction, which cannot write.
@@ -203,8 +216,11 @@ class Sessions:
         session.add(RefreshToken(token_hash=digest(refresh_token), session_id=login.id))
         return login
 
-    def _rotate(self, session: Session, refresh_token: str, following: str) -> LoginSession | None:
-        """Returns None instead of raising: that a session is revoked has to be committed."""
+    def _rotate(self, session: Session, refresh_token: str, following: str) -> tuple[LoginSession, datetime] | None:
+        """Replace the token by `following`; returns its session and the moment of the token's first use.
+
+        Returns None instead of raising: that a session is revoked has to be committed.
+        """
         at = now()
         used = session.get(RefreshToken, digest(refresh_token))
         login = session.get_one(LoginSession, used.session_id) if used else None
@@ -213,20 +229,31 @@ class Sessions:
         if not session.get_one(UserAccount, login.account_id).is_active:
             return None
         if not _take(session, used.token_hash, at):
+            session.refresh(used)  # it may have been taken after it was read
+            if used.used_at is not None and _is_repetition(session, used.used_at, at, following):
+                return login, used.used_at
             login.revoked_at = at
             audit.record(session, "session.token_reused", actor_id=None, subject_id=login.account_id)
             return None
         login.used_at, login.expires_at = at, at + self._lifetime
         _forget_used(session, login.id, before=at - self._lifetime)
         session.add(RefreshToken(token_hash=digest(following), session_id=login.id))
-        return login
+        return login, at
 
-    def _pair(self, login: LoginSession, refresh_token: str) -> TokenPair:
+    def _pair(self, login: LoginSession, refresh_token: str, *, at: datetime | None = None) -> TokenPair:
+        """The pair whose lifetime began `at`, None for now; the same pair each time if that is given."""
+        begun = at or now()
+        elapsed = max(0, int((now() - begun).total_seconds()))
         return TokenPair(
-            access_token=self._tokens.issue(login.account_id, login.id),
-            expires_in=self._tokens.lifetime,
+            access_token=self._tokens.issue(
+                login.account_id,
+                login.id,
+                at=begun.timestamp(),
+                identifier=derive(self._key, "access token", refresh_token),
+            ),
+            expires_in=self._tokens.lifetime - elapsed,
             refresh_token=refresh_token,
-            refresh_expires_in=int(self._lifetime.total_seconds()),
+            refresh_expires_in=int(self._lifetime.total_seconds()) - elapsed,
         )
 
 
@@ -266,6 +293,14 @@ def _take(session: Session, token_hash: str, at: datetime) -> bool:
     """Use the token; of several who try at the same moment one gets it."""
     unused = (col(RefreshToken.token_hash) == token_hash, col(RefreshToken.used_at).is_(None))
     return session.connection().execute(update(RefreshToken).where(*unused).values(used_at=at)).rowcount == 1
+
+
+def _is_repetition(session: Session, used_at: datetime, at: datetime, following: str) -> bool:
+    """Whether a token that was used at `used_at` may be used again, for the same successor.
+
+    The successor is another one where SECRET_KEY has changed meanwhile, or a release before this one has made it.
+    """
+    return at - used_at < REPEATABLE and session.get(RefreshToken, digest(following)) is not None
 
 
 def _forget_used(session: Session, session_id: str, *, before: datetime) -> None:

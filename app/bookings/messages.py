@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from app.accounts.service import Accounts, Person
 from app.bookings.models import Booking
+from app.kit.money import formatted
 from app.notifications.service import Notifications, Recipient, Template
 from app.settings import Settings
 
@@ -47,7 +48,12 @@ class Messages:
         for person in self._accounts.office(session):
             recipient = Recipient(person.id, person.email, person.full_name, person.language)
             self._notifications.notify(
-                session, Template.COVER_MISSING, recipient, references=references, cleaner=cleaner
+                session,
+                Template.COVER_MISSING,
+                recipient,
+                about_id=before,
+                references=references,
+                cleaner=cleaner,
             )
 
     def rescheduled(self, session: Session, booking: Booking, *, before: str | None, starts_at: datetime) -> None:
@@ -83,9 +89,11 @@ class Messages:
         if person is None or not person.is_active:
             return
         recipient = Recipient(person.id, person.email, person.full_name, person.language)
-        self._notifications.notify(session, template, recipient, **(self._facts(booking, people) | facts))
+        facts = self._facts(booking, people, person.language) | facts
+        other = booking.cleaner_id if account_id == booking.client_id else booking.client_id
+        self._notifications.notify(session, template, recipient, about_id=other, **facts)
 
-    def _facts(self, booking: Booking, people: dict[str, Person]) -> dict[str, str]:
+    def _facts(self, booking: Booking, people: dict[str, Person], language: str) -> dict[str, str]:
         cleaner = people.get(booking.cleaner_id or "")
         client = people.get(booking.client_id)
         return {
@@ -93,16 +101,12 @@ class Messages:
             "service": booking.service_name,
             "when": self._when(booking.starts_at),
             "address": booking.address,
-            "price": _money(booking.price, booking.currency),
+            "price": formatted(booking.price, booking.currency, language),
             "cleaner": cleaner.full_name if cleaner else "",
             "client": client.full_name if client else "",
             "reason": "",
-            "fee": _money(booking.cancellation_fee, booking.currency),
+            "fee": formatted(booking.cancellation_fee, booking.currency, language),
         }
 
     def _when(self, at: datetime) -> str:
         return at.astimezone(self._settings.zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _money(amount: int, currency: str) -> str:
-    return f"{amount // 100}.{amount % 100:02d} {currency}"

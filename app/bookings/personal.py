@@ -22,9 +22,14 @@ class Personal:
         self._answers = answers
         self._messages = messages
 
-    def erase(self, session: Session, account_id: str) -> None:
-        """Cancel what the client has ahead, on the usual terms, and blank what says who they are and where."""
-        for booking in self._of(session, account_id, lock=True):
+    def erase(self, session: Session, account_id: str) -> list[str]:
+        """Cancel what the client has ahead, on the usual terms, and blank what says who they are and where.
+
+        Returns:
+            The bookings' ids.
+        """
+        bookings = self._of(session, account_id, lock=True)
+        for booking in bookings:
             if booking.state in OPEN and booking.starts_at > now():
                 self._cancel(session, booking)
             booking.address = booking.notes = ""
@@ -38,6 +43,7 @@ class Personal:
             if event.details.get(PERSONAL):
                 event.details = event.details | {PERSONAL: ""}
         session.flush()
+        return [booking.id for booking in bookings]
 
     def export(self, session: Session, account_id: str) -> list[dict[str, Any]]:
         """The client's bookings as they see them themselves, by time."""

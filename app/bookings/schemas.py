@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.bookings.models import BookingState
-from app.catalog.schemas import Identifier, QuoteItem, QuoteRequest
+from app.catalog.schemas import MINOR_UNITS, Identifier, QuoteItem, QuoteRequest
 from app.kit.actor import Role
 from app.staff.calendar import SLOT
 from app.staff.schemas import VisitAddress as Address
@@ -153,7 +153,7 @@ class Booking(BaseModel):
     duration_minutes: int = Field(examples=[150])
     address: str
     notes: str
-    price: int = Field(description="Minor units of the currency", examples=[9900])
+    price: int = Field(description=MINOR_UNITS, examples=[9900])
     currency: str = Field(description="ISO 4217", examples=["EUR"])
     quote: BookedQuote
     cancellation_fee: int = Field(description="Minor units; what a cancelled booking costs", examples=[0])

@@ -89,6 +89,7 @@ class Bookings:
                 actor.id,
                 schemas.Booking,
                 lambda: self._answers.one(session, self._ordering.place(session, actor, order)),
+                about_id=order.client_id,
             )
 
         return await self._database.write(work)

@@ -16,6 +16,7 @@ Identifier = Annotated[
 MAXIMUM_EXTRAS = 20
 MAXIMUM_PRICE = 10_000_000
 MAXIMUM_MINUTES = 720
+MINOR_UNITS = "Minor units of the currency (ISO 4217): 9900 is 99.00 EUR, 9900 JPY or 9.900 KWD"
 
 # No control characters, and not only white space.
 _VISIBLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
@@ -35,7 +36,7 @@ Position = Annotated[
 ]
 Price = Annotated[
     int,
-    Field(strict=True, ge=0, le=MAXIMUM_PRICE, description="Minor units of the currency, e.g. cents", examples=[1500]),
+    Field(strict=True, ge=0, le=MAXIMUM_PRICE, description=MINOR_UNITS, examples=[1500]),
     WHOLE,
 ]
 Minutes = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_MINUTES, description="Minutes", examples=[30]), WHOLE]
@@ -84,7 +85,7 @@ class Quote(BaseModel):
     service_id: str
     service_name: str = Field(examples=["Regular cleaning"])
     items: list[QuoteItem]
-    total: int = Field(description="Minor units of the currency, e.g. cents", examples=[9900])
+    total: int = Field(description=MINOR_UNITS, examples=[9900])
     currency: str = Field(description="ISO 4217", examples=["EUR"])
     duration_minutes: int = Field(description="In whole half hours", examples=[150])
 

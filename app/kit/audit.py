@@ -1,15 +1,27 @@
-"""The audit log: who did what, when, from where. Append-only: triggers of the schema refuse anything else."""
+"""The audit log: who did what, when, from where. Append-only: triggers of the schema refuse anything else.
+
+One thing leaves it: the network address, after ADDRESSES_KEPT or when the person is erased. The triggers allow exactly
+that.
+"""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import structlog
-from sqlalchemy import JSON, Index, String
+from sqlalchemy import JSON, Index, String, func, text, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from app.kit.models import BIG, UtcDateTime, now
 from app.kit.pagination import Paging
+
+ADDRESSES_KEPT = timedelta(days=90)
+"""The triggers have the same figure."""
+CLOCKS = timedelta(minutes=10)
+"""That the database's clock may be behind this one."""
+PRUNE = 500
+"""Addresses that one round of pruning removes at most, so that no write waits long for it."""
+WITH_ADDRESS = text("address IS NOT NULL")
 
 
 class AuditEntry(SQLModel, table=True):
@@ -20,6 +32,7 @@ class AuditEntry(SQLModel, table=True):
         Index(None, "subject_id", "id"),
         Index(None, "actor_id", "id"),
         Index(None, "action", "id"),
+        Index(None, "at", sqlite_where=WITH_ADDRESS, postgresql_where=WITH_ADDRESS),
     )
 
     id: int | None = Field(default=None, sa_type=BIG, primary_key=True)
@@ -30,7 +43,7 @@ class AuditEntry(SQLModel, table=True):
     subject_id: str | None = Field(default=None, sa_type=String(36))
     """What it was done to: an account, a booking."""
     address: str | None = Field(default=None, sa_type=String(45))
-    """The client's network address."""
+    """The client's network address; None after ADDRESSES_KEPT."""
     request_id: str | None = Field(default=None, sa_type=String(64))
     details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
@@ -50,6 +63,46 @@ def record(
             details=details,
         )
     )
+
+
+def prune(session: Session) -> int:
+    """Remove addresses older than ADDRESSES_KEPT, PRUNE at most; returns how many."""
+    old = select(AuditEntry.id).where(col(AuditEntry.at) < now() - ADDRESSES_KEPT - CLOCKS, WITH_ADDRESS)
+    ids = session.exec(old.order_by(col(AuditEntry.at)).limit(PRUNE)).all()
+    if ids:
+        session.execute(update(AuditEntry).where(col(AuditEntry.id).in_(ids)).values(address=None))
+    return len(ids)
+
+
+def forget_addresses(session: Session, account_id: str, subject_ids: Collection[str] = ()) -> None:
+    """Remove the addresses of a person whose account is being erased.
+
+    Those of what they did, and of what nobody signed in did to their account, like failed logins, or to `subject_ids`.
+
+    Args:
+        session: to write with; the account's `erased_at` must be set, or the triggers refuse it.
+        account_id: whose.
+        subject_ids: the person's bookings.
+    """
+    session.flush()
+    about = col(AuditEntry.subject_id)
+    for belongs in (
+        col(AuditEntry.actor_id) == account_id,
+        # Hides the index by actor: there are many entries without one.
+        (func.coalesce(col(AuditEntry.actor_id), "") == "") & about.in_([account_id, *subject_ids]),
+    ):
+        session.execute(update(AuditEntry).where(belongs, WITH_ADDRESS).values(address=None))
+
+
+def of_person(session: Session, account_id: str, limit: int) -> list[AuditEntry]:
+    """The newest entries of what a person did and of what was done to their account, the newest first."""
+    query = select(AuditEntry).order_by(col(AuditEntry.id).desc()).limit(limit)
+    found = {
+        entry.id: entry
+        for column in (col(AuditEntry.actor_id), col(AuditEntry.subject_id))
+        for entry in session.exec(query.where(column == account_id))
+    }
+    return [found[key] for key in sorted(found, key=lambda key: key or 0, reverse=True)][:limit]
 
 
 def listing(

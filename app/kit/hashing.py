@@ -1,5 +1,7 @@
 """Password hashing with argon2id, one computation per core and a bounded queue before it."""
 
+import re
+import unicodedata
 import warnings
 
 from app.kit.problems import Overloaded
@@ -19,6 +21,8 @@ MAXIMUM_LENGTH = 128
 """Characters; a cap, so that nobody can make the server hash megabytes."""
 
 NICENESS = 10
+SPACE_SEPARATORS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+"""Unicode's category Zs but for U+0020."""
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB of memory, 2 iterations, 1 degree of parallelism.
 CONTEXT = CryptContext(
@@ -28,6 +32,26 @@ CONTEXT = CryptContext(
     argon2__time_cost=2,
     argon2__parallelism=1,
 )
+
+
+def normalised(password: str) -> str:
+    """The form in which a password is hashed: OpaqueString of RFC 8265, section 4.2, which refuses nothing here.
+
+    Keyboards and systems differ in what they send for the same letter (é, or e with an accent) and the same space.
+    It can be longer than the password.
+    """
+    return unicodedata.normalize("NFC", SPACE_SEPARATORS.sub(" ", password))
+
+
+def required_length(password: str) -> str:
+    """A new password, if its normalised form has MINIMUM_LENGTH to MAXIMUM_LENGTH characters.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not MINIMUM_LENGTH <= len(normalised(password)) <= MAXIMUM_LENGTH:
+        raise ValueError(f"not {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters after Unicode normalisation")
+    return password
 
 
 class PasswordHasher:
@@ -40,13 +64,13 @@ class PasswordHasher:
         CONTEXT.dummy_verify()  # the first one also computes the hash that all later ones are compared to
 
     async def hash(self, password: str) -> str:
-        """Hash a new password.
+        """Hash a new password, in its normalised form.
 
         Raises:
             Overloaded: too many are waiting.
         """
         try:
-            return str(await self.pool.run(lambda: CONTEXT.hash(password), timeout=self._timeout))
+            return str(await self.pool.run(lambda: CONTEXT.hash(normalised(password)), timeout=self._timeout))
         except TimeoutError as error:
             raise Overloaded from error
 
@@ -60,7 +84,9 @@ class PasswordHasher:
         return matches
 
     async def verify_and_update(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
-        """Like `verify`; also returns a new hash to store when the old one was made with weaker parameters.
+        """Like `verify`; also returns a new hash to store when the old one should not stay.
+
+        It was made with weaker parameters, or of a password that was not normalised.
 
         Raises:
             Overloaded: too many are waiting.
@@ -77,7 +103,17 @@ class PasswordHasher:
 
 def _verify_and_update(password: str, hashed: str | None) -> tuple[bool, str | None]:
     """In the thread; what is no hash at all (an erased account's) takes as long as one that does not match."""
-    if hashed is None or not CONTEXT.identify(hashed):
-        return bool(CONTEXT.dummy_verify()), None
-    matches, better = CONTEXT.verify_and_update(password, hashed)
-    return bool(matches), better
+    normal = normalised(password)
+    forms = [form for form in dict.fromkeys((normal, password)) if len(form) <= MAXIMUM_LENGTH]
+    known = hashed is not None and CONTEXT.identify(hashed)
+    for form in forms:
+        if not known:
+            CONTEXT.dummy_verify()
+            continue
+        matches, better = CONTEXT.verify_and_update(form, hashed)
+        if matches and form != normal and normal in forms:
+            # Stored before passwords were normalised.
+            better = CONTEXT.hash(normal)
+        if matches:
+            return True, better
+    return False, None

@@ -54,10 +54,12 @@ class IdempotencyRecord(SQLModel, table=True):
     """The answer to a request that was sent with a key."""
 
     __tablename__: ClassVar[str] = "idempotency_record"
-    __table_args__ = (Index(None, "created_at"),)
+    __table_args__ = (Index(None, "created_at"), Index(None, "about_id"))
 
     scope: str = Field(sa_type=String(36), primary_key=True)
     """The account, or "anonymous"."""
+    about_id: str | None = Field(default=None, sa_type=String(36))
+    """Another person, whom the answer tells of: it goes with their account."""
     key: str = Field(sa_type=String(255), primary_key=True)
     fingerprint: str = Field(sa_type=String(64))
     answer: str = Field(sa_type=Text, repr=False)
@@ -72,7 +74,15 @@ class Attempt:
         self._fingerprint = fingerprint
         self._response = response
 
-    def once(self, session: Session, scope: str, answer: type[Answer], work: Callable[[], Answer]) -> Answer:
+    def once(
+        self,
+        session: Session,
+        scope: str,
+        answer: type[Answer],
+        work: Callable[[], Answer],
+        *,
+        about_id: str | None = None,
+    ) -> Answer:
         """In a write transaction: do the work, or return what it answered the first time.
 
         Args:
@@ -80,6 +90,7 @@ class Attempt:
             scope: whose keys these are: the account's id, or "anonymous".
             answer: the type of what `work` returns.
             work: writes, and returns the answer.
+            about_id: the account of another person, whom the answer tells of.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
@@ -99,7 +110,11 @@ class Attempt:
         done = work()
         session.add(
             IdempotencyRecord(
-                scope=scope, key=self._key, fingerprint=self._fingerprint, answer=done.model_dump_json(by_alias=True)
+                scope=scope,
+                key=self._key,
+                about_id=about_id,
+                fingerprint=self._fingerprint,
+                answer=done.model_dump_json(by_alias=True),
             )
         )
         try:
@@ -144,9 +159,10 @@ async def _fingerprint(request: Request) -> str:
     return hmac.new(secret, content, hashlib.sha256).hexdigest()
 
 
-def forget(session: Session, scope: str) -> None:
-    """Delete all answers kept for an account: they hold personal data."""
-    session.execute(delete(IdempotencyRecord).where(col(IdempotencyRecord.scope) == scope))
+def forget(session: Session, account_id: str) -> None:
+    """Delete all answers kept for an account, or for others about it: they hold personal data."""
+    for column in (col(IdempotencyRecord.scope), col(IdempotencyRecord.about_id)):
+        session.execute(delete(IdempotencyRecord).where(column == account_id))
 
 
 def prune(session: Session) -> int:

@@ -58,12 +58,15 @@ class OutboxMessage(SQLModel, table=True):
         Index(None, "state", "due_at"),
         Index(None, "state", "created_at", "id"),
         Index(None, "account_id"),
+        Index(None, "about_id"),
     )
 
     id: str = Field(default_factory=identifier, sa_type=String(36), primary_key=True)
     channel: str = Field(sa_type=String(20))
     account_id: str | None = Field(default=None, sa_type=String(36))
-    """Whom it is about: erased with the account."""
+    """Whose it is: erased with the account."""
+    about_id: str | None = Field(default=None, sa_type=String(36))
+    """Another person, whom it tells of: what it says of them goes with their account."""
     recipient: str = Field(sa_type=String(254), repr=False)
     template: str = Field(sa_type=String(50))
     subject: str = Field(sa_type=String(200), repr=False)
@@ -226,8 +229,14 @@ def listing(
 
 
 def forget(session: Session, account_id: str) -> None:
-    """Delete all messages about an account, sent or not: they hold personal data."""
+    """Delete all messages to an account, sent or not: they hold personal data."""
     session.execute(delete(OutboxMessage).where(col(OutboxMessage.account_id) == account_id))
+
+
+def about(session: Session, account_id: str) -> list[OutboxMessage]:
+    """Messages to others that tell of this person, and still have their text."""
+    query = select(OutboxMessage).where(OutboxMessage.about_id == account_id, OutboxMessage.body != "")
+    return list(session.exec(query))
 
 
 def prune(session: Session) -> int:

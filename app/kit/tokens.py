@@ -46,16 +46,24 @@ class Tokens:
         self.lifetime = settings.access_token_minutes * 60
         """Seconds."""
 
-    def issue(self, subject: str, session: str) -> str:
-        """Make a token that names its bearer `subject`, in the login `session`, for the lifetime."""
-        now = int(time.time())
+    def issue(self, subject: str, session: str, *, at: float | None = None, identifier: str | None = None) -> str:
+        """Make a token.
+
+        Args:
+            subject: the account that it names as its bearer.
+            session: the login that it is issued in.
+            at: when its lifetime begins, as Unix time; None for now.
+            identifier: tells it from others of the same second; None for a random one. The token is the same each time
+                if both are given.
+        """
+        begin = int(time.time() if at is None else at)
         claims = {
             "iss": ISSUER,
             "sub": subject,
             "sid": session,
-            "iat": now,
-            "exp": now + self.lifetime,
-            "jti": uuid.uuid4().hex,
+            "iat": begin,
+            "exp": begin + self.lifetime,
+            "jti": identifier or uuid.uuid4().hex,
         }
         return jwt.encode(claims, self._key, ALGORITHM)
 

@@ -53,6 +53,8 @@ class Kind:
     """Facts that it cannot do without."""
     details: tuple[str, ...] = ()
     """Facts that get a line of their own, those that are there."""
+    others: tuple[str, ...] = ()
+    """Those of the details that tell of another person than the recipient."""
     page: str | None = None
     """Path under PUBLIC_URL where the code is used. The code is behind a `#`, which stays out of servers' logs."""
 
@@ -68,15 +70,15 @@ KINDS = {
     Template.EMAIL_CHANGED: Kind((), ("new_email",)),
     Template.RESET_PASSWORD: Kind(("code",), page="/reset-password"),
     Template.PASSWORD_CHANGED: Kind(()),
-    Template.BOOKING_RECEIVED: Kind(BOOKING, ORDER),
-    Template.BOOKING_CONFIRMED: Kind(BOOKING, ORDER),
-    Template.BOOKING_ASSIGNED: Kind(BOOKING, ORDER),
-    Template.BOOKING_RESCHEDULED: Kind(BOOKING, ORDER),
+    Template.BOOKING_RECEIVED: Kind(BOOKING, ORDER, ("cleaner",)),
+    Template.BOOKING_CONFIRMED: Kind(BOOKING, ORDER, ("cleaner",)),
+    Template.BOOKING_ASSIGNED: Kind(BOOKING, ORDER, ("cleaner",)),
+    Template.BOOKING_RESCHEDULED: Kind(BOOKING, ORDER, ("cleaner",)),
     Template.BOOKING_CANCELLED: Kind(BOOKING, (*BOOKING, "address", "reason", "fee")),
-    Template.VISIT_ASSIGNED: Kind(BOOKING, VISIT),
-    Template.VISIT_RESCHEDULED: Kind(BOOKING, VISIT),
-    Template.VISIT_CANCELLED: Kind(BOOKING, (*VISIT, "reason")),
-    Template.COVER_MISSING: Kind(("references",), ("references", "cleaner")),
+    Template.VISIT_ASSIGNED: Kind(BOOKING, VISIT, ("address", "client")),
+    Template.VISIT_RESCHEDULED: Kind(BOOKING, VISIT, ("address", "client")),
+    Template.VISIT_CANCELLED: Kind(BOOKING, (*VISIT, "reason"), ("address", "client", "reason")),
+    Template.COVER_MISSING: Kind(("references",), ("references", "cleaner"), ("cleaner",)),
 }
 
 LABELS = {
@@ -283,3 +285,9 @@ def render(template: Template, language: str, facts: Mapping[str, str], public_u
         parts.append(f"{phrases.code if public_url else CODE_ALONE[spoken]}\n{known['code']}")
     parts.append(f"-- \n{phrases.footer}")
     return text.subject.format_map(known)[:SUBJECT_LENGTH], "\n\n".join(parts) + "\n"
+
+
+def redacted(template: Template, body: str) -> str:
+    """The message without what it says of another person than its recipient; each fact has a line of its own."""
+    labels = tuple(f"{LABELS[language][name]}: " for language in Language for name in KINDS[template].others)
+    return "".join(line for line in body.splitlines(keepends=True) if not (labels and line.startswith(labels)))

@@ -37,7 +37,8 @@ class Figures(BaseModel):
     by_state: dict[BookingState, int]
     cancellations: int = Field(examples=[2])
     revenue: int = Field(
-        description="Prices of completed visits and fees of cancelled ones, in minor units", examples=[420000]
+        description="Prices of completed visits and fees of cancelled ones, in minor units of ISO 4217",
+        examples=[420000],
     )
     currency: str = Field(description="ISO 4217", examples=["EUR"])
     load: list[CleanerLoad] = Field(description="The busiest first; who had nothing to do is left out")
@@ -70,6 +71,9 @@ class AuditEntry(BaseModel):
     action: str = Field(examples=["booking.cancelled"])
     actor_id: str | None = Field(description="Null: nobody known, or the service itself")
     subject_id: str | None = Field(description="What it was done to")
-    address: str | None = Field(description="The network address that it came from", examples=["192.0.2.7"])
+    address: str | None = Field(
+        description="The network address that it came from; null after 90 days, and once the person is erased",
+        examples=["192.0.2.7"],
+    )
     request_id: str | None
     details: dict[str, Any]

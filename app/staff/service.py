@@ -231,7 +231,7 @@ class Staff:
             return NewDayOff(**DayOffView.model_validate(row).model_dump(), affected_visits=affected)
 
         return await self._database.write(
-            lambda session: attempt.once(session, actor.id, NewDayOff, lambda: add(session))
+            lambda session: attempt.once(session, actor.id, NewDayOff, lambda: add(session), about_id=cleaner_id)
         )
 
     async def remove_day_off(self, actor: Actor, cleaner_id: str, day_off_id: str) -> None:

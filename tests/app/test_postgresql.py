@@ -6,8 +6,10 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -20,12 +22,15 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session, SQLModel
 
+from app.accounts import sessions
 from app.accounts.people import people
 from app.bookings import queries
 from app.kit import audit
 from app.kit.idempotency import Attempt, RequestInProgress
 from app.kit.migrations import DIRECTORY
+from app.kit.models import now
 from app.kit.pagination import Paging
+from app.settings import Settings
 from app.staff import calendar
 from app.tables import accounts, bookings, catalog, staff
 
@@ -155,9 +160,37 @@ def test_the_audit_log_is_append_only(engine: Engine) -> None:
     with Session(engine) as session:
         audit.record(session, "login.succeeded", actor_id=None)
         session.commit()
-    for change in ("UPDATE audit_entry SET action = 'x'", "DELETE FROM audit_entry"):
+    for change in (
+        "UPDATE audit_entry SET action = 'x'",
+        "UPDATE audit_entry SET address = NULL",
+        "DELETE FROM audit_entry",
+    ):
         with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
             connection.execute(text(change))
+
+
+def test_addresses_leave_the_audit_log_in_time_or_with_the_person(engine: Engine) -> None:
+    with Session(engine) as session:
+        eve = accounts.UserAccount(email="eve@example.com", password_hash="!", full_name="Eve")
+        session.add(eve)
+        old = audit.AuditEntry(at=now() - timedelta(days=91), action="x", address="192.0.2.1")
+        young = audit.AuditEntry(at=now() - timedelta(days=89), action="x", address="192.0.2.1")
+        hers = audit.AuditEntry(action="x", subject_id=eve.id, address="192.0.2.1")
+        session.add_all([old, young, hers])
+        session.commit()
+        assert audit.prune(session) == 1
+        session.commit()
+        with pytest.raises(DBAPIError, match="append-only"):
+            audit.forget_addresses(session, eve.id)
+        session.rollback()
+        eve.erased_at = now()
+        audit.forget_addresses(session, eve.id)
+        session.commit()
+        session.expire_all()
+        assert [each.address for each in (old, young, hers)] == [None, "192.0.2.1", None]
+    for change in ("action = 'x1', address = NULL", "details = '{}', address = NULL", "id = 77, address = NULL"):
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+            connection.execute(text(f"UPDATE audit_entry SET {change} WHERE subject_id IS NULL"))  # noqa: S608
 
 
 def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Engine) -> None:
@@ -193,3 +226,42 @@ def test_prepared_queries_speak_its_dialect(engine: Engine, cleaner: str) -> Non
         second, end = queries.page(session, wanted, Paging(1, cursor))
         assert {first[0].id, second[0].id} == {"one", "two"}
         assert (first[0].starts_at, first[0].quote, end) == (START, {}, None)
+
+
+def test_two_replicas_that_replace_a_refresh_token_at_the_same_moment_agree(
+    engine: Engine, cleaner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_ready = threading.Barrier(2)
+    take = sessions._take
+
+    def take_together(*arguments: Any) -> bool:  # noqa: ANN401  # those of the function it stands for
+        both_ready.wait(10)
+        return take(*arguments)
+
+    monkeypatch.setattr(sessions, "_take", take_together)
+    nothing: Any = None
+    replica = sessions.Sessions(
+        Settings(secret_key="s" * 32, canary_token="c" * 32),
+        database=nothing,
+        hasher=nothing,
+        tokens=nothing,
+        guard=nothing,
+    )
+    with Session(engine) as session:
+        login = replica._begin(session, cleaner, sessions.Device("tests", "192.0.2.7"), "old")
+        session.commit()
+        session_id = login.id
+
+    def refresh(_: int) -> datetime | None:
+        with Session(engine) as session:
+            rotation = replica._rotate(session, "old", "new")
+            session.commit()
+            return rotation[1] if rotation else None
+
+    with ThreadPoolExecutor(2) as pool:
+        moments = set(pool.map(refresh, range(2)))
+    assert len(moments) == 1
+    assert None not in moments
+    with engine.connect() as connection:
+        query = text("SELECT count(*) FROM refresh_token WHERE session_id = :id")
+        assert connection.execute(query, {"id": session_id}).scalar_one() == 2

@@ -39,6 +39,7 @@ def test_names_and_defaults_are_the_users() -> None:
         ("BUSINESS_TIMEZONE", "Berlin"),
         ("BUSINESS_TIMEZONE", "../etc/passwd"),
         ("CURRENCY", "euro"),
+        ("CURRENCY", "ABC"),
         ("CORS_ORIGINS", "https://example.com/path"),
         ("PUBLIC_URL", "example.com"),
         ("SECRET_KEY", "short"),

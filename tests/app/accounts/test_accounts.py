@@ -1,6 +1,7 @@
 """Profiles, what administrators change, and erasure."""
 
 import secrets
+import unicodedata
 
 from tests.app.accounts.conftest import rows
 from tests.app.accounts.test_registration import REGISTER, log_in, slug
@@ -25,6 +26,19 @@ def test_a_profile_changes_from_the_version_that_was_read(house: House) -> None:
     assert [each["id"] for each in found] == [person.id]
     assert manager.http.get(USERS, params={"q": name, "role": "cleaner"}).json()["items"] == []
     assert manager.http.get(USERS, params={"q": name, "is_active": "false"}).json()["items"] == []
+
+
+def test_a_name_is_found_however_a_keyboard_sends_it(house: House) -> None:
+    manager, name = house.person("manager"), f"Zoë{secrets.token_hex(6)}"
+    decomposed = unicodedata.normalize("NFD", name)
+    people = [house.person(), house.person()]
+    for person, typed in zip(people, (name, decomposed), strict=True):
+        assert person.http.patch(ME, json={"full_name": f"{typed} Straße"}, headers=ANY).status_code == 200
+    for q in (name[:9], decomposed[:9].upper(), f"strasse {name}", f"STRASSE {decomposed}"):
+        found = manager.http.get(USERS, params={"q": q}).json()["items"]
+        assert [each["id"] for each in found] == [person.id for person in people], q
+        bookings = manager.http.get("/api/v1/office/bookings", params={"q": q})
+        assert bookings.status_code == 200
 
 
 def test_a_new_cleaner_has_hours_and_can_be_booked(house: House) -> None:

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import unicodedata
 
 import httpx
 
-from tests.app.accounts.test_registration import log_in
+from tests.app.accounts.test_registration import CREME, log_in
 from tests.app.conftest import ROOT, Server, new_user
 
 
@@ -16,6 +17,15 @@ def run(environment: dict[str, str], email: str, password: str) -> tuple[int, st
         command, env=environment, cwd=ROOT, input=password, capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout.strip()
+
+
+def test_the_password_of_an_administrator_is_the_same_however_a_keyboard_sends_it(
+    environment: dict[str, str], server: Server, client: httpx.Client
+) -> None:
+    user, decomposed = new_user() | {"password": CREME}, unicodedata.normalize("NFD", CREME)
+    assert run(environment, user["email"], f"{decomposed}\n") == (0, "created")
+    assert log_in(client, user).status_code == 200
+    assert server.rows() == 1
 
 
 def test_an_administrator_is_made_once(environment: dict[str, str], server: Server, client: httpx.Client) -> None:

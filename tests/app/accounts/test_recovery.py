@@ -3,7 +3,7 @@
 import pytest
 
 from tests.app.accounts.conftest import code, rows, templates
-from tests.app.accounts.test_registration import REGISTER, VERIFY, log_in, slug
+from tests.app.accounts.test_registration import CREME, REGISTER, VERIFY, log_in, slug, typed_otherwise
 from tests.app.conftest import House, new_user
 
 FORGOT, RESET = "/api/v1/auth/password/forgot", "/api/v1/auth/password/reset"
@@ -35,6 +35,14 @@ def test_a_forgotten_password_is_replaced_once_and_ends_all_sessions(post_house:
     assert log_in(http, user | {"password": NEW}).status_code == 200
     assert slug(http.post(RESET, json=body)) == (404, "invalid-code")
     assert templates(post_house, user["email"])[-1] == "password_changed"
+
+
+def test_a_password_that_was_reset_is_the_same_however_a_keyboard_sends_it(post_house: House) -> None:
+    user, _ = reader(post_house)
+    post_house.anonymous.post(FORGOT, json={"email": user["email"]})
+    body = {"token": code(post_house, user["email"], "reset_password"), "new_password": typed_otherwise(CREME)}
+    assert post_house.anonymous.post(RESET, json=body).status_code == 204
+    assert log_in(post_house.anonymous, user | {"password": CREME}).status_code == 200
 
 
 def test_a_code_for_a_password_expires(post_house: House) -> None:

@@ -1,10 +1,12 @@
 """Registration: once per address and key, findable at once, and silent where addresses are verified."""
 
 import secrets
+import unicodedata
 
 import httpx
 import pytest
 
+from app.kit.hashing import CONTEXT
 from tests.app.accounts.conftest import code, rows, templates
 from tests.app.conftest import CANARY_TOKEN, House, new_user
 
@@ -110,6 +112,63 @@ def test_nobody_can_fill_somebodys_mailbox(post_house: House) -> None:
         answers = [post_house.anonymous.post(REGISTER, json=new_user() | {"email": email}) for _ in range(6)]
         assert [answer.status_code for answer in answers] == [202] * 5 + [429]
         assert len(templates(post_house, email)) == 5
+
+
+CREME = "crème brûlée à gogo"
+
+
+def typed_otherwise(text: str) -> str:
+    """The same text as another keyboard sends it."""
+    return unicodedata.normalize("NFD", text).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def test_a_password_is_the_same_however_a_keyboard_sends_it(house: House) -> None:
+    user, http, me = new_user() | {"password": CREME}, house.anonymous, "/api/v1/users/me"
+    other = typed_otherwise(CREME)
+    assert other != CREME
+    assert http.post(REGISTER, json=user).status_code == 201
+    form = {"username": user["email"], "password": other}
+    assert http.post("/api/v1/auth/token", data=form).status_code == 200
+    token = log_in(http, user | {"password": other}).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    new = "île flottante"
+    for path, body in (
+        ("email", {"new_email": new_user()["email"]}),
+        ("password", {"new_password": typed_otherwise(new)}),
+    ):
+        answer = http.post(f"{me}/{path}", json=body | {"current_password": other}, headers=headers)
+        assert answer.is_success, answer.text
+    erasure = {"current_password": new}
+    assert http.post(f"{me}/erase", json=erasure, headers=headers).status_code == 204
+
+
+def test_a_password_stored_before_normalisation_works_and_is_stored_anew(house: House) -> None:
+    user, http = new_user(), house.anonymous
+    account = http.post(REGISTER, json=user).json()["id"]
+    raw = typed_otherwise(CREME)
+    rows(house, "UPDATE user_account SET password_hash = ? WHERE id = ?", CONTEXT.hash(raw), account)
+    assert log_in(http, user | {"password": CREME}).status_code == 401
+    assert log_in(http, user | {"password": raw}).status_code == 200
+    assert log_in(http, user | {"password": CREME}).status_code == 200
+
+
+def test_a_new_password_has_its_length_in_normal_form(house: House) -> None:
+    note = "\N{MUSICAL SYMBOL EIGHTH NOTE}"  # three characters in NFC
+    for password, status in ((typed_otherwise("é" * 4), 422), (note * 43, 422), (note * 42, 201)):
+        answer = house.anonymous.post(REGISTER, json=new_user() | {"password": password})
+        assert answer.status_code == status
+    # Longer than any that can be set, but not than any that could once be.
+    assert slug(log_in(house.anonymous, new_user() | {"password": note * 128})) == (401, "invalid-credentials")
+
+
+def test_an_address_is_the_same_however_a_keyboard_sends_it(house: House) -> None:
+    user = new_user()
+    user["email"] = f"Zoë-{user['email']}"
+    other = unicodedata.normalize("NFD", user["email"])
+    assert other != user["email"]
+    assert house.anonymous.post(REGISTER, json=user).status_code == 201
+    assert log_in(house.anonymous, user | {"email": other}).status_code == 200
+    assert slug(house.anonymous.post(REGISTER, json=user | {"email": other})) == (409, "email-taken")
 
 
 def test_the_canary_goes_the_same_way_and_leaves_nothing(post_house: House) -> None:

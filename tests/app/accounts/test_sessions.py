@@ -1,14 +1,22 @@
-"""Logins, refresh tokens that are good for one use, and their end."""
+"""Logins, refresh tokens that are good for one use and its repetition, and their end."""
 
 import concurrent.futures
+import shutil
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 from argon2 import PasswordHasher
 
+from app.accounts.codes import digest
 from tests.app.accounts.conftest import rows
 from tests.app.accounts.test_registration import log_in, slug
-from tests.app.conftest import House, new_user
+from tests.app.company import stored
+from tests.app.conftest import House, Redis, api_server, environment_of, new_user
 
 REFRESH = "/api/v1/auth/refresh"
 SESSIONS = "/api/v1/users/me/sessions"
@@ -77,9 +85,23 @@ def test_each_refresh_replaces_the_token(account: Account, house: House) -> None
     assert not rows(house, "SELECT 1 FROM refresh_token WHERE token_hash = ?", first["refresh_token"])
 
 
+def age(house: House, pair: dict[str, str], seconds: int) -> None:
+    """Let this much time pass since the pair's refresh token was used first."""
+    change = "UPDATE refresh_token SET used_at = ? WHERE token_hash = ? AND used_at IS NOT NULL RETURNING 1"
+    used_at = stored(datetime.now(UTC) - timedelta(seconds=seconds))
+    assert rows(house, change, used_at, digest(pair["refresh_token"]))
+
+
+def tokens(answer: httpx.Response) -> tuple[str, str]:
+    """The pair of a refresh that must have succeeded."""
+    assert answer.status_code == 200, answer.text
+    return answer.json()["access_token"], answer.json()["refresh_token"]
+
+
 def test_a_token_used_twice_ends_its_session_and_no_other(account: Account, house: House) -> None:
     stolen, elsewhere = account.log_in(), account.log_in()
     newer = account.refresh(stolen).json()
+    age(house, stolen, 31)
     assert slug(account.refresh(stolen)) == (401, "invalid-refresh-token")
     assert slug(account.refresh(newer)) == (401, "invalid-refresh-token")
     assert not account.is_in(newer)
@@ -87,12 +109,94 @@ def test_a_token_used_twice_ends_its_session_and_no_other(account: Account, hous
     assert rows(house, "SELECT 1 FROM audit_entry WHERE subject_id = ? AND action = 'session.token_reused'", account.id)
 
 
-def test_of_simultaneous_refreshes_exactly_one_wins(account: Account) -> None:
+def test_simultaneous_refreshes_get_the_same_pair(account: Account) -> None:
     pair = account.log_in()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: account.refresh(pair), range(8)))
-    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
-    assert not account.is_in(pair)
+    assert len({tokens(answer) for answer in answers}) == 1
+    assert account.is_in(answers[0].json())
+    assert account.is_in(account.refresh(answers[7].json()).json())
+
+
+def test_a_repeated_refresh_gives_the_same_pair_for_half_a_minute(account: Account, house: House) -> None:
+    pair = account.log_in()
+    first = account.refresh(pair)
+    assert tokens(account.refresh(pair)) == tokens(first)
+    age(house, pair, 25)
+    later = account.refresh(pair)
+    assert later.json()["refresh_token"] == first.json()["refresh_token"]
+    assert later.json()["expires_in"] in {875, 874}
+    claims = jwt.decode(later.json()["access_token"], options={"verify_signature": False})
+    assert claims["exp"] - time.time() == pytest.approx(875, abs=2)
+    age(house, pair, 31)
+    assert slug(account.refresh(pair)) == (401, "invalid-refresh-token")
+    assert not account.is_in(first.json())
+
+
+def test_a_repeated_refresh_gives_the_same_pair_after_the_next_one_too(account: Account) -> None:
+    pair = account.log_in()
+    second = account.refresh(pair)
+    third = account.refresh(second.json())
+    assert tokens(account.refresh(pair)) == tokens(second)
+    assert tokens(account.refresh(second.json())) == tokens(third)
+    assert account.is_in(account.refresh(third.json()).json())
+
+
+def test_a_session_that_has_ended_repeats_nothing(account: Account) -> None:
+    pair = account.log_in()
+    newer = account.refresh(pair).json()
+    assert account.send("POST", "/api/v1/auth/logout", newer).status_code == 204
+    assert slug(account.refresh(pair)) == (401, "invalid-refresh-token")
+    assert slug(account.refresh(newer)) == (401, "invalid-refresh-token")
+
+
+def test_a_new_password_leaves_its_own_session_and_no_other_to_be_repeated(account: Account) -> None:
+    here, there = account.log_in(), account.log_in()
+    newer = account.refresh(here)
+    account.refresh(there)
+    change = {"current_password": account.user["password"], "new_password": "staple battery horse"}
+    headers = {"Authorization": f"Bearer {newer.json()['access_token']}"}
+    assert account.http.post("/api/v1/users/me/password", json=change, headers=headers).status_code == 204
+    assert tokens(account.refresh(here)) == tokens(newer)
+    assert slug(account.refresh(there)) == (401, "invalid-refresh-token")
+
+
+def test_what_opens_a_session_is_not_stored(account: Account, house: House) -> None:
+    pair = account.log_in()
+    newer = account.refresh(pair).json()
+    stored_tokens = rows(house, "SELECT * FROM refresh_token r JOIN login_session s ON s.id = r.session_id")
+    assert not any(
+        secret in str(stored_tokens) for secret in (*pair.values(), *newer.values()) if len(str(secret)) > 40
+    )
+
+
+def test_a_token_that_another_release_has_replaced_is_used_up(account: Account, house: House) -> None:
+    pair = account.log_in()
+    newer = account.refresh(pair).json()
+    change = "UPDATE refresh_token SET token_hash = ? WHERE token_hash = ? RETURNING 1"
+    assert rows(house, change, "of a successor that was not derived", digest(newer["refresh_token"]))
+    assert slug(account.refresh(pair)) == (401, "invalid-refresh-token")
+    assert not account.is_in(newer)
+
+
+def test_two_replicas_give_the_same_pair(tmp_path: Path, redis: Redis, migrated: Path) -> None:
+    shutil.copy(migrated, tmp_path / "test.db")
+    settings = environment_of(tmp_path, redis)
+    with api_server(tmp_path, settings) as one, api_server(tmp_path, settings) as two, ExitStack() as clients:
+        account = Account(House(one, clients))
+        others = [House(each, clients).anonymous for each in (one, two)]
+        for _ in range(5):
+            pair = account.log_in()
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                body = {"refresh_token": pair["refresh_token"]}
+                answers = list(pool.map(lambda http, body=body: http.post(REFRESH, json=body), others * 4))
+            assert len({tokens(answer) for answer in answers}) == 1
+            assert all(
+                http.get(
+                    "/api/v1/users/me", headers={"Authorization": f"Bearer {answers[0].json()['access_token']}"}
+                ).is_success
+                for http in others
+            )
 
 
 def test_an_expired_session_is_over(account: Account, house: House) -> None:

@@ -106,6 +106,30 @@ def test_people_are_told_in_their_language_and_only_of_what_has_happened(manual:
         manual.client.http.patch("/api/v1/users/me", json={"language": "en"}, headers={"If-Match": "*"})
 
 
+@pytest.mark.parametrize(
+    ("currency", "language", "price"),
+    [
+        ("EUR", "en", "Price: €125.00"),
+        ("EUR", "ru", "Стоимость: 125,00 €"),
+        ("JPY", "en", "Price: ¥12,500"),
+        ("JPY", "ru", "Стоимость: 12 500 ¥"),
+        ("KWD", "en", "Price: KWD 12.500"),
+    ],
+)
+def test_a_letter_writes_the_price_as_its_currency_and_its_reader_do(
+    manual: Company, noon: datetime, currency: str, language: str, price: str
+) -> None:
+    booking = manual.book(noon)
+    change = "UPDATE booking SET price = 12500, cancellation_fee = 6250, currency = ? WHERE id = ?"
+    execute(manual.house.database, change, currency, booking["id"])
+    execute(manual.house.database, "UPDATE user_account SET language = ? WHERE id = ?", language, manual.client.id)
+    assert do(manual.manager, booking, "confirm").status_code == 200
+    query = "SELECT body FROM outbox_message WHERE account_id = ? ORDER BY rowid DESC LIMIT 1"
+    ((body,),) = rows(manual.house.database, query, manual.client.id)
+    execute(manual.house.database, "UPDATE user_account SET language = 'en' WHERE id = ?", manual.client.id)
+    assert price in body.splitlines()
+
+
 def test_assigning_anybody_and_reassigning(company: Company, noon: datetime) -> None:
     ann = company.hire()
     booking = company.book(noon)

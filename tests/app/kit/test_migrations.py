@@ -167,6 +167,45 @@ def test_from_every_revision_with_data_in_it(tmp_path: Path) -> None:
         database.close()
 
 
+def test_what_was_stored_before_can_be_found_and_erased(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    migrate(make_url(f"sqlite:///{path}"), to="0007")
+    fill(path)
+    connection = dbapi2.connect(path)
+    decomposed = "zoe\N{COMBINING DIAERESIS}"
+    with connection:
+        connection.executemany(
+            "INSERT INTO account_term (term, account_id) VALUES (?, ?)",
+            [(decomposed, ANN), ("zoë", ANN), (f"{decomposed}-maria", ANN)],
+        )
+        connection.execute("UPDATE user_account SET erased_at = ?", (AT,))
+        connection.execute(
+            "INSERT INTO audit_entry (at, action, actor_id, address, details)"
+            " VALUES (datetime('now'), 'x', ?, '192.0.2.1', '{}')",
+            (ANN,),
+        )
+        message = (
+            "INSERT INTO outbox_message (id, channel, recipient, template, subject, body, state, attempts, due_at,"
+        )
+        message += " created_at) VALUES (?, 'email', 'bob@example.com', ?, 'New visit: ABCDEFGH', 'x', ?, 0, ?, ?)"
+        connection.executemany(
+            message,
+            [
+                ("to be sent", "visit_assigned", "pending", AT, AT),
+                ("dead", "visit_cancelled", "dead", AT, AT),
+                ("sent", "visit_assigned", "sent", AT, AT),
+                ("of another kind", "booking_assigned", "pending", AT, AT),
+            ],
+        )
+    migrate(make_url(f"sqlite:///{path}"))
+    terms = {term for (term,) in connection.execute("SELECT term FROM account_term")}
+    assert terms == {"petrova", "zoë", "zoë-maria"}
+    assert connection.execute("SELECT count(address) FROM audit_entry").fetchone() == (0,)
+    about = dict(connection.execute("SELECT id, about_id FROM outbox_message"))
+    assert {name for name, account in about.items() if account == ANN} == {"to be sent", "dead"}
+    connection.close()
+
+
 def fill(path: Path) -> dict[str, dict[str, object]]:
     """Put one row into each table that there is; returns what was put."""
     database = dbapi2.connect(path)

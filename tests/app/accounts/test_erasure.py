@@ -1,0 +1,166 @@
+"""What is left of a person whose account is erased, in every text of every table."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.app.accounts.conftest import rows
+from tests.app.accounts.test_registration import log_in
+from tests.app.company import at, day_ahead, make_cleaner, make_service, nobody_else, order
+from tests.app.conftest import House, free_port, open_house
+from tests.app.people import Person
+
+ME, BOOKINGS = "/api/v1/users/me", "/api/v1/bookings"
+CLIENTS_ADDRESS, OFFICES_ADDRESS = "203.0.113.77", "198.51.100.5"
+ANY = {"If-Match": "*"}
+
+
+@dataclass
+class Traces:
+    """What says who somebody is."""
+
+    email: str
+    name: str
+    phone: str = "+4915550123456"
+    home: str = "Cherry Lane 77"
+    notes: str = "The key is under the blue stone"
+    reason: str = "My aunt Hortensia is ill"
+    address: str = CLIENTS_ADDRESS
+
+    def found(self, house: House) -> list[str]:
+        """Each table and column of the database in which one of them is."""
+        tables = [str(name) for (name,) in rows(house, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [
+            f"{table}.{column} has {trace}"
+            for table in tables
+            for _, column, *_ in rows(house, f"PRAGMA table_info({table})")
+            for trace in vars(self).values()
+            if rows(house, f"SELECT 1 FROM {table} WHERE instr(CAST({column} AS TEXT), ?)", trace)  # noqa: S608
+        ]
+
+
+def erase(person: Person) -> None:
+    answer = person.http.post(f"{ME}/erase", json={"current_password": person.password})
+    assert answer.status_code == 204, answer.text
+
+
+@pytest.fixture(scope="module")
+def mail_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+    """An API whose mail server is never there, so messages stay."""
+    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(free_port()), "MAIL_FROM": "bookings@example.com"}
+    with open_house(tmp_path_factory.mktemp("erasure"), migrated, settings) as house:
+        yield house
+
+
+def letters_to(house: House, person: Person) -> list[tuple[str, str, str]]:
+    """Template, state and text of each message."""
+    query = "SELECT template, state, body FROM outbox_message WHERE account_id = ? ORDER BY created_at, rowid"
+    return [(str(template), str(state), str(body)) for template, state, body in rows(house, query, person.id)]
+
+
+def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
+    house = mail_house
+    manager, client = house.person("manager"), house.person()
+    manager.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
+    client.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
+    traces = Traces(client.email, f"Walburga {uuid.uuid4().hex}")
+    change = {"full_name": traces.name, "phone": traces.phone}
+    assert client.http.patch(ME, json=change, headers=ANY).status_code == 200
+    cleaner, service = make_cleaner(house), make_service(house.database)
+    personal = {"address": traces.home, "notes": traces.notes}
+    mine = order(service, at(day_ahead(5), 10), **personal)
+    by_phone = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
+    given_up = order(service, at(day_ahead(7), 10), **personal)
+    with nobody_else(house.database):
+        rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
+        booked = [
+            person.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
+            for person, body in ((client, mine), (manager, by_phone), (client, given_up))
+        ]
+    cancelled = client.http.post(f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": traces.reason}, headers=ANY)
+    assert cancelled.status_code == 200, cancelled.text
+    login = {"email": client.email, "password": client.password}
+    client.http.post("/api/v1/auth/login", json=login | {"password": "wrong horse battery"})
+    client.http.post("/api/v1/auth/login", json=login)
+    client.http.post("/api/v1/auth/password/forgot", json={"email": client.email})
+    query = "UPDATE outbox_message SET state = 'dead' WHERE account_id = ? AND body LIKE ? RETURNING 1"
+    assert rows(house, query, cleaner.id, f"%{booked[1]['reference']}%")
+    assert {each.split(".")[0] for each in traces.found(house)} == {
+        *("account_term", "audit_entry", "booking", "booking_event", "idempotency_record", "login_session"),
+        *("one_time_token", "outbox_message", "user_account"),
+    }
+    office = "SELECT count(*) FROM audit_entry WHERE actor_id = ? AND address = ?"
+    assert rows(house, office, manager.id, OFFICES_ADDRESS) == [(1,)]
+
+    erase(client)
+
+    assert traces.found(house) == []
+    assert rows(house, office, manager.id, OFFICES_ADDRESS) == [(1,)]
+    told = letters_to(house, cleaner)
+    assert [template for template, *_ in told] == [
+        *("visit_assigned", "visit_assigned", "visit_assigned"),
+        *("visit_cancelled", "visit_cancelled", "visit_cancelled"),
+    ]
+    for _, state, body in told:
+        reference = next(each["reference"] for each in booked if each["reference"] in body)
+        assert f"Booking: {reference}\n" in body
+        assert "When: " in body
+        assert body.startswith("Hello Ann,")
+        assert "\n\n\n" not in body
+        assert state == ("dead" if reference == booked[1]["reference"] and "new visit" in body else "pending")
+    assert log_in(house.anonymous, login).status_code == 401
+
+
+def test_of_an_erased_cleaner_clients_letters_do_not_tell(mail_house: House) -> None:
+    house = mail_house
+    client, cleaner, manager = house.person(), make_cleaner(house), house.person("manager")
+    traces = Traces(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
+    cleaner.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
+    change = {"full_name": traces.name, "phone": traces.phone}
+    assert cleaner.http.patch(ME, json=change, headers=ANY).status_code == 200
+    day_off = {"first_day": str(day_ahead(40)), "last_day": str(day_ahead(41)), "reason": traces.reason}
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    path = f"/api/v1/cleaners/{cleaner.id}/days-off"
+    assert manager.http.post(path, json=day_off, headers=key).status_code == 201
+    with nobody_else(house.database):
+        rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
+        body = order(make_service(house.database), at(day_ahead(8), 10))
+        booked = client.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+    assert booked.json()["cleaner"]["full_name"] == traces.name
+    erase(cleaner)
+    # The client's own answer is kept for a day, as the client may repeat the request.
+    assert [each for each in traces.found(house) if "idempotency_record.answer" not in each] == []
+    (letter,) = letters_to(house, client)
+    assert "Where: Main Street 5\n" in letter[2]
+    assert "Cleaner" not in letter[2]
+
+
+def test_the_export_has_what_the_audit_log_says(house: House) -> None:
+    person, admin = house.person(), house.person("admin")
+    person.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
+    admin.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
+    login = {"email": person.email, "password": "wrong horse battery"}
+    assert person.http.post("/api/v1/auth/login", json=login).status_code == 401
+    change = {"role": "cleaner"}
+    assert admin.http.patch(f"/api/v1/users/{person.id}", json=change, headers=ANY).status_code == 200
+    activity = person.http.get(f"{ME}/export").json()["activity"]
+    assert [(each["action"], each["address"]) for each in activity] == [
+        ("role.changed", None),
+        ("login.failed", CLIENTS_ADDRESS),
+        ("login.succeeded", "127.0.0.1"),
+    ]
+    assert activity[0]["details"] == {"before": "client", "after": "cleaner"}
+
+
+def test_only_the_addresses_of_the_erased_leave_the_audit_log(house: House) -> None:
+    person, other = house.person(), house.person()
+    count = "SELECT count(*), count(address) FROM audit_entry WHERE actor_id = ?"
+    ((before, _),) = rows(house, count, person.id)
+    erase(person)
+    ((after, addresses),) = rows(house, count, person.id)
+    assert int(str(after)) > int(str(before))
+    assert addresses == 0
+    assert rows(house, count, other.id) == [(1, 1)]
