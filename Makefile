@@ -19,7 +19,7 @@ tools/workflows/node_modules/installed: tools/workflows/package-lock.json
 	@npm ci --prefix tools/workflows --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-# What lints the OpenAPI document, and what makes a client from it, likewise.
+# What lints the OpenAPI document, and what makes a client from it and walks with it, likewise.
 tools/clients/node_modules/installed: tools/clients/package-lock.json
 	@npm ci --prefix tools/clients --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
@@ -56,7 +56,7 @@ lint: test-machine setup tools/workflows/node_modules/installed tools/clients/no
 unit: test-machine setup ## tests of the API and of the monitor
 	@tools/test.sh unit
 
-molecule: test-machine setup ## converge a real host and test it
+molecule: test-machine setup tools/clients/node_modules/installed ## converge a real host and test it
 	@tools/test.sh default
 
 faults: test-machine setup ## converge a real host and inject 21 faults, one after the other (about 20 minutes)
