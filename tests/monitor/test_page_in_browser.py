@@ -49,8 +49,8 @@ _CASES: dict[str, Callable[[], Status]] = {
 }
 _PICTURES = {  # case, language and colours; width and height
     "healthy.en.light": (760, 1840),
-    "quarter.en.light": (760, 1000),
-    "outage.ru.dark": (400, 1260),
+    "quarter.en.light": (760, 1064),
+    "outage.ru.dark": (400, 1280),
     "maintenance.en.dark": (900, 2800),
     "first-day.ru.light": (360, 2600),
 }
