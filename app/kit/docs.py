@@ -21,6 +21,7 @@ PAGE = """<!doctype html>
 <title>{title}</title>
 <link rel="icon" href="docs/assets/favicon.png">
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
+<link rel="stylesheet" href="docs/style.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
@@ -29,7 +30,11 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-START = """SwaggerUIBundle({
+START = """const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
@@ -37,6 +42,7 @@ START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+STYLE = (files("app.kit") / "docs.css").read_text(encoding="utf-8")
 # Swagger UI sets style attributes and shows small pictures from data: URLs; it needs no inline script.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -66,6 +72,10 @@ def install(app: FastAPI, settings: Settings, on_offer: Callable[[], Awaitable[M
     async def openapi() -> Response:
         await asyncio.to_thread(document.build)  # the first time it takes as long as hundreds of requests
         return Response(document.text(await on_offer()), media_type="application/json")
+
+    @app.get("/docs/style.css", include_in_schema=False)
+    async def style() -> Response:
+        return Response(STYLE, media_type="text/css")
 
     app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
     app.openapi = lambda: _printed(document)  # type: ignore[method-assign]

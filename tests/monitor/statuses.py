@@ -1,12 +1,15 @@
 """Realistic public statuses for the tests of the status page."""
 
+import calendar
 import math
 import random
 import time
 from typing import Any
 
-from cleaning_service_monitor.history import BUCKET, DAYS
-from cleaning_service_monitor.ladder import DAY
+from cleaning_service_monitor import services
+from cleaning_service_monitor.history import BUCKET, DAYS, History
+from cleaning_service_monitor.incidents import Incident
+from cleaning_service_monitor.ladder import DAY, HOUR, Health, Track
 
 Status = dict[str, Any]
 
@@ -76,6 +79,21 @@ def healthy() -> Status:
     return _status("ok", incidents, watched=80)
 
 
+def quarter() -> Status:
+    """90 watched days, with outages that clients noticed."""
+    refused = "GET /health/ready: connection refused"
+    canary = "the registration canary: no answer within 12 s"
+    incidents = [
+        incident("api", canary, NOW - 6 * DAY, NOW - 6 * DAY + 600),
+        incident("api_2", canary, NOW - 6 * DAY + 20, NOW - 6 * DAY + 580),
+        incident("proxy", "GET /metrics: connection refused", NOW - 20 * DAY, NOW - 20 * DAY + 25 * 60),
+        incident("api", refused, NOW - 38.4 * DAY, NOW - 38.4 * DAY + 3 * HOUR),
+        incident("api_2", refused, NOW - 38.4 * DAY + 600, NOW - 38.4 * DAY + 2.5 * HOUR),
+    ]
+    everything = [*healthy()["incidents"], *incidents]
+    return _status("ok", sorted(everything, key=lambda entry: -entry["began"]), watched=90)
+
+
 def outage() -> Status:
     """Both replicas are away, the ladder is being climbed, and a person has been called."""
     status = healthy()
@@ -110,7 +128,7 @@ def outage() -> Status:
         component["person_needed"] = component["name"] == "api"
         if component["name"] in ("api", "api_2"):
             status["days"][component["name"]][-1]["down"] += 310.0
-    return status
+    return with_services(status)
 
 
 def maintenance() -> Status:
@@ -120,7 +138,7 @@ def maintenance() -> Status:
     status["paused"] = {"until": NOW + 780, "reason": "rollout by the playbook"}
     status["components"][2]["health"] = "starting"
     status["components"][2]["since"] = NOW - 6
-    return status
+    return with_services(status)
 
 
 def first_day() -> Status:
@@ -146,7 +164,33 @@ def worst_case(text: str) -> Status:
         component["health"] = "sick"
         for day in status["days"][component["name"]]:
             day["down"] = 1234.5
+    with_services(status)
+    for service in status["services"]:
+        service["name"] = text
     status["components"].append(dict(status["components"][0], name=text, health=text))
+    return status
+
+
+def with_services(status: Status) -> Status:
+    """Put what the monitor derives from components and incidents into a status."""
+    history = History()
+    for day in status["days"]["proxy"]:
+        if day["down"] is not None:
+            history.mark_watched(calendar.timegm(time.strptime(day["day"], "%Y-%m-%d")))
+    incidents = [
+        Incident(entry["id"], entry["component"], entry["cause"], entry["began"], entry["ended"])
+        for entry in status["incidents"]
+    ]
+    causes = {entry.component: entry.cause for entry in incidents if entry.ended is None}
+    kinds = {component["name"]: component["kind"] for component in status["components"]}
+    tracks = {
+        component["name"]: Track(
+            Health(component["health"]), causes.get(component["name"], ""), since=component["since"]
+        )
+        for component in status["components"]
+    }
+    days = history.days(NOW, services.outages(incidents, kinds, NOW), services.names(kinds))
+    status["services"] = [{**service, "days": days[service["name"]]} for service in services.current(tracks, kinds)]
     return status
 
 
@@ -155,7 +199,7 @@ def _status(state: str, incidents: list[Status], watched: int) -> Status:
     for entry in incidents:
         if entry["component"] in since and entry["ended"] is not None:
             since[entry["component"]] = max(since[entry["component"]], entry["ended"])
-    return {
+    status = {
         "version": 1,
         "updated": NOW,
         "check_interval": 60,
@@ -171,6 +215,7 @@ def _status(state: str, incidents: list[Status], watched: int) -> Status:
         "response": _buckets(4.2, 9.0, seed=1),
         "registration": _buckets(38.0, 74.0, seed=2),
     }
+    return with_services(status)
 
 
 def _days(name: str, incidents: list[Status], watched: int) -> list[Status]:

@@ -15,7 +15,7 @@ from tests.monitor import statuses
 from tests.monitor.statuses import NOW, Status
 
 _VOID = {"meta", "link", "br"}
-_CASES = (statuses.healthy, statuses.outage, statuses.maintenance, statuses.first_day)
+_CASES = (statuses.healthy, statuses.quarter, statuses.outage, statuses.maintenance, statuses.first_day)
 _NASTY = "</style><script>alert('\"&amp;')</script><img src=x onerror=y>" * 20
 
 
@@ -89,21 +89,97 @@ def test_long_cause_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "english", "russian"),
+    ("state", "unwell", "english", "russian"),
     [
-        ("ok", "Everything works.", "Всё работает."),
-        ("degraded", "The service works, but not all is well: Cache.", "Сервис работает, но не всё в порядке: Кэш."),
-        ("outage", "The service is not available right now.", "Сервис сейчас недоступен."),
-        ("maintenance", "Maintenance is under way.", "Идут технические работы."),
-        ("another", "The state is not known.", "Состояние неизвестно."),
+        ("ok", {}, "Everything works.", "Всё работает."),
+        (
+            "degraded",
+            {},
+            "The service works, but a technical part needs attention.",
+            "Сервис работает, но есть техническая неполадка.",
+        ),
+        (
+            "degraded",
+            {"website": "degraded"},
+            "The service works, but not all is well: Website entrance.",
+            "Сервис работает, но не всё в порядке: «Доступ к сайту».",
+        ),
+        ("degraded", {"booking": "unknown"}, "The state is not known.", "Состояние неизвестно."),
+        (
+            "outage",
+            {"account": "outage"},
+            "Not available right now: Signing in and registering.",
+            "Сейчас недоступно: «Вход и регистрация».",
+        ),
+        (
+            "outage",
+            {"booking": "outage", "account": "starting", "website": "outage"},
+            "The service is not available right now.",
+            "Сервис сейчас недоступен.",
+        ),
+        ("maintenance", {"booking": "starting"}, "Maintenance is under way.", "Идут технические работы."),
+        ("another", {}, "The state is not known.", "Состояние неизвестно."),
     ],
 )
-def test_state_is_told_in_one_sentence(state: str, english: str, russian: str) -> None:
+def test_state_is_told_in_one_sentence(state: str, unwell: dict[str, str], english: str, russian: str) -> None:
     status = statuses.healthy()
     status["state"] = state
     status["components"][1]["health"] = "ok" if state == "ok" else "sick"
+    for service in status["services"]:
+        service["health"] = unwell.get(service["name"], "ok")
     assert f"<h1>{english}</h1>" in render(status, "en")
     assert f"<h1>{russian}</h1>" in render(status, "ru")
+
+
+@pytest.mark.parametrize(
+    ("language", "services", "heading", "technical"),
+    [
+        (
+            "en",
+            ["Booking", "Signing in and registering", "Website entrance"],
+            "For the operator",
+            ("Container", "Cache", "API", "replica", "proxy", "Docker", "Redis", "Memory", "GET "),
+        ),
+        (
+            "ru",
+            ["Заказ уборки", "Вход и регистрация", "Доступ к сайту"],
+            "Для оператора",
+            ("контейнер", "Кэш", "API", "реплик", "прокси", "Docker", "Redis", "Память", "GET "),
+        ),
+    ],
+)
+@pytest.mark.parametrize("case", [statuses.healthy, statuses.quarter, statuses.outage], ids=lambda case: case.__name__)
+def test_clients_read_of_services_and_operators_of_the_rest_below(
+    case: Callable[[], Status], language: str, services: list[str], heading: str, technical: tuple[str, ...]
+) -> None:
+    text = render(case(), language)
+    assert re.findall(r"<h3>([^<]+)</h3>", text)[:3] == services
+    clients, _, operators = _Document(text).text.partition(heading)
+    assert not [word for word in technical if word in clients]
+    assert all(word in operators for word in technical[:5])
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_legend_of_the_bars_is_told_once(language: str) -> None:
+    legend = LANGUAGES[language].bars_legend
+    text = _Document(render(statuses.healthy(), language)).text
+    assert text.count(legend[1]) == text.count(legend[2]) == 1
+
+
+@pytest.mark.parametrize("watched", [1, 2, 21, 90])
+def test_every_uptime_says_of_how_many_days_it_speaks(watched: int) -> None:
+    status = statuses.quarter()
+    for days in (*status["days"].values(), *(service["days"] for service in status["services"])):
+        for day in days[:-watched]:
+            day["down"] = None
+    for language, spoken in (("en", ENGLISH), ("ru", RUSSIAN)):
+        document, days = _Document(render(status, language)), spoken.count(watched, "day")
+        figures = re.findall(r"(?:uptime|доступность) [\d.,]+ %([^<]*)", render(status, language))
+        assert len(figures) == 3 + len(statuses.KINDS)
+        assert all(figure.endswith(f" {days}") for figure in figures)
+        labels = [label for label in document.values("aria-label") if "%" in label]
+        assert len(labels) == len(figures)
+        assert all(days in label for label in labels)
 
 
 def test_incident_is_told_from_its_cause_to_its_end() -> None:
@@ -201,13 +277,19 @@ def test_chart_breaks_where_nothing_was_measured() -> None:
     assert "nan" not in drawn
 
 
-@pytest.mark.parametrize("value", [0.0, 0.04, 1.0, 3.3, 999.0, 123456.7])
-def test_scale_holds_every_value(value: float) -> None:
-    step, top = charts._scale(value)
-    assert top >= value
-    assert 2 <= round(top / step) <= 5
-    drawn = charts.line([[NOW - 300, value, value * 100]], NOW, ENGLISH, "Response")
-    assert (ENGLISH.cut_off in drawn) == (value * 100 > charts._scale(max(value * 1.1, value * 6))[1])
+@pytest.mark.parametrize("value", [0.0, 0.04, 1.0, 3.3, 10.0, 999.0, 123456.7])
+@pytest.mark.parametrize("factor", [1, 1.5, 10, 100, 5000])
+def test_scale_holds_every_value(value: float, factor: float) -> None:
+    levels = charts._scale(value, value * factor)
+    assert levels == sorted(set(levels))
+    assert levels[0] <= max(value, 0.1)
+    assert levels[-1] >= value * factor
+    assert 2 <= len(levels) <= 7
+    drawn = charts.line([[NOW - 600, value, value * factor], [NOW - 300, value, value]], NOW, ENGLISH, "Response")
+    area = re.findall(r'class="area" d="([^"]+)"', drawn)[0]
+    heights = [int(y) for y in re.findall(r"[ML]\d+ (-?\d+)", area)]
+    assert len(heights) == 4
+    assert all(0 <= height <= 160 for height in heights)
 
 
 @pytest.mark.parametrize(

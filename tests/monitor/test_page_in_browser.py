@@ -3,6 +3,8 @@
 The screenshots stay in .cache/test/ to be looked at; docs/status-page.md shows two of them.
 """
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cleaning_service_monitor.page import render
@@ -38,6 +41,7 @@ _DARK = "--blink-settings=preferredColorScheme=0"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CASES: dict[str, Callable[[], Status]] = {
     "healthy": statuses.healthy,
+    "quarter": statuses.quarter,
     "outage": statuses.outage,
     "maintenance": statuses.maintenance,
     "first-day": statuses.first_day,
@@ -45,7 +49,8 @@ _CASES: dict[str, Callable[[], Status]] = {
 }
 _PICTURES = {  # case, language and colours; width and height
     "healthy.en.light": (760, 1840),
-    "outage.ru.dark": (400, 1260),
+    "quarter.en.light": (760, 1064),
+    "outage.ru.dark": (400, 1280),
     "maintenance.en.dark": (900, 2800),
     "first-day.ru.light": (360, 2600),
 }
@@ -60,6 +65,42 @@ _PROBE = """<!DOCTYPE html><iframe src="page.html" width="{width}" height="900" 
     + ";fetched=" + view.performance.getEntriesByType("resource").length
     + " lang=" + inside.documentElement.lang + " background=" + view.getComputedStyle(inside.body).backgroundColor;
 }}</script>"""
+# Evaluates a function of each page's document, and leaves what they returned in the title.
+_MEASURE = """<!DOCTYPE html>{frames}<script>onload = () => {{
+  const measure = {function};
+  document.title = "measured " + JSON.stringify(
+    [...document.querySelectorAll("iframe")].map((frame) => measure(frame.contentDocument)));
+}}</script>"""
+# Each chart: its figures as text, the worst's place on the screen, the labels of its levels with theirs, and of the
+# labels below the axis, how many lines each takes, whether it overlaps the one before and whether it leaves the card.
+_CHARTS = """(page) => [...page.querySelectorAll(".chart")].map((chart) => {
+  const box = (part) => part.getBoundingClientRect();
+  const hours = [...chart.querySelectorAll(".x span")];
+  return {
+    figures: [...chart.parentElement.querySelectorAll(".figures dd")].map((figure) => figure.textContent),
+    worst: box(chart.querySelector(".area")).top,
+    top: box(chart.querySelector("svg")).top,
+    levels: [...chart.querySelectorAll(".y span")].map(
+      (label) => [label.textContent, (box(label).top + box(label).bottom) / 2]),
+    hours: hours.map((label, number) => ({
+      label: label.textContent,
+      lines: Math.round(box(label).height / parseFloat(getComputedStyle(label).lineHeight)),
+      overlaps: number > 0 && box(label).left < box(hours[number - 1]).right,
+      leaves: box(label).right > box(chart.parentElement).right - 2,
+    })),
+  };
+})"""
+# Each row of the parts of the page: what stands there, whether the figure beside it is visible.
+_ROWS = """(page) => [...page.querySelectorAll(".component")].map((row) => ({
+  name: row.querySelector("h3, h4").textContent,
+  top: row.getBoundingClientRect().top,
+  uptime: row.querySelector(".uptime").innerText,
+  label: row.querySelector(".bars").getAttribute("aria-label"),
+}))"""
+_PARTS = """(page) => ({
+  legends: [...page.querySelectorAll("ul")].filter((list) => list.querySelector(".sample")).length,
+  operator: [...page.querySelectorAll("h2")].map((heading) => [heading.innerText, heading.getBoundingClientRect().top]),
+})"""
 
 
 @pytest.fixture
@@ -102,6 +143,89 @@ def _probe(browse: Callable[..., str], directory: Path, width: int, *options: st
     found = re.search(r"probed width=(\d+) beyond=(.*?);fetched=(\d+) lang=(\w+) background=([^<]+)", dom)
     assert found, dom
     return dict(zip(("width", "beyond", "fetched", "lang", "background"), found.groups(), strict=True))
+
+
+def _measure(
+    browse: Callable[..., str], directory: Path, function: str, documents: list[str], width: int = 375
+) -> list[Any]:
+    """Return what a JavaScript function of a document returns for each of these."""
+    frames = ""
+    for number, document in enumerate(documents):
+        (directory / f"page-{number}.html").write_text(document)
+        frames += f'<iframe src="page-{number}.html" width="{width}" height="900" style="border:0"></iframe>'
+    (directory / "measure.html").write_text(_MEASURE.format(frames=frames, function=function))
+    with _served(directory) as address:
+        dom = browse("--dump-dom", f"{address}/measure.html")
+    found = re.search(r"<title>measured (.*?)</title>", dom)
+    assert found, dom
+    measured: list[Any] = json.loads(html.unescape(found[1]))
+    return measured
+
+
+def _later(status: Status, seconds: float) -> Status:
+    """The same status that much later, with all measured times."""
+    status["updated"] += seconds
+    for name in ("response", "registration"):
+        status[name] = [[begin + seconds, middle, worst] for begin, middle, worst in status[name]]
+    return status
+
+
+@pytest.mark.parametrize("width", [320, 375, 1280])
+def test_hours_below_a_chart_stay_whole_at_every_time_of_day(
+    browse: Callable[..., str], tmp_path: Path, width: int
+) -> None:
+    documents = [render(_later(statuses.healthy(), shift * 1200), "en") for shift in range(18)]
+    pages = _measure(browse, tmp_path, _CHARTS, documents, width)
+    hours = [hour for charts in pages for chart in charts for hour in chart["hours"]]
+    assert len(hours) >= 18 * 2 * 3
+    assert {hour["label"] for hour in hours} == {"00:00", "06:00", "12:00", "18:00"}
+    assert not [hour for hour in hours if hour["lines"] != 1 or hour["overlaps"] or hour["leaves"]]
+
+
+def _milliseconds(text: str) -> float:
+    return float(re.sub(r"[^\d.]", "", text))
+
+
+@pytest.mark.parametrize("factor", [1, 4, 1000])
+def test_peak_stands_in_the_chart_where_the_headline_says(
+    browse: Callable[..., str], tmp_path: Path, factor: float
+) -> None:
+    status = statuses.healthy()
+    for name in ("response", "registration"):
+        status[name] = [
+            [begin, middle, worst * (factor if number == 120 else 1)]
+            for number, (begin, middle, worst) in enumerate(status[name])
+        ]
+    for chart in _measure(browse, tmp_path, _CHARTS, [render(status, "en")])[0]:
+        headline = _milliseconds(chart["figures"][1])
+        assert chart["worst"] >= chart["top"] - 1
+        levels = [(_milliseconds(label), place) for label, place in chart["levels"]]
+        above = min(level for level, place in levels if place <= chart["worst"] + 1)
+        below = max(level for level, place in levels if place >= chart["worst"] - 1)
+        assert below * 0.98 <= headline <= above * 1.02
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_rows_say_what_clients_use_first_and_each_uptime_its_days(
+    browse: Callable[..., str], tmp_path: Path, language: str
+) -> None:
+    cases = {1: statuses.first_day, 80: statuses.outage, 90: statuses.quarter}
+    documents = [render(case(), language) for case in cases.values()]
+    for watched, rows in zip(cases, _measure(browse, tmp_path, _ROWS, documents), strict=True):
+        names = [row["name"] for row in sorted(rows, key=lambda row: row["top"])]
+        assert (
+            names[:3]
+            == {
+                "en": ["Booking", "Signing in and registering", "Website entrance"],
+                "ru": ["Заказ уборки", "Вход и регистрация", "Доступ к сайту"],
+            }[language]
+        )
+        days = {1: ("1 day", "1 день"), 80: ("80 days", "80 дней"), 90: ("90 days", "90 дней")}
+        said = days[watched][language == "ru"]
+        assert all(row["uptime"].endswith(f" {said}") and said in row["label"] for row in rows)
+    for parts in _measure(browse, tmp_path, _PARTS, documents):
+        assert parts["legends"] == 1
+        assert parts["operator"][-1][0] == {"en": "For the operator", "ru": "Для оператора"}[language]
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])

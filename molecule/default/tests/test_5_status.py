@@ -35,6 +35,11 @@ def test_the_status_as_data_tells_no_evidence(world: httpx.Client) -> None:
         "proxy",
         "disk",
     }
+    assert {service["name"]: service["health"] for service in status["services"]} == {
+        "booking": "ok",
+        "account": "ok",
+        "website": "ok",
+    }
     assert all("evidence" not in incident for incident in status["incidents"])
 
 

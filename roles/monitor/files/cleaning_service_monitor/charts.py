@@ -20,13 +20,15 @@ _MAJOR = HOUR  # seconds of incidents from which a day is a bad one
 _WIDTH, _HEIGHT = 1440, 160  # of a chart: one unit is a minute
 _MINUTE = 60.0
 _TICK_HOURS = 6
-_PEAK = 6.0  # times the highest median up to which the scale follows the worst
+_LOWEST = 0.1  # ms; a logarithmic scale has no zero
+_LEVELS = 7  # lines that a scale has at most, where a coarser one exists
+_FACTORS: Sequence[Sequence[float]] = ((1, 2, 5), (1, 3), (1,))  # of a power of ten, for the lines; finest first
 
 
 def uptime(days: Sequence[dict[str, Any]], now: float) -> float | None:
     """Return the percentage of the watched time without an incident, rounded down to 0.01; None: never watched.
 
-    Of today only what has passed is counted.
+    Of today only what has passed is counted. `watched_days` says of how many days it speaks.
     """
     watched = [float(day["down"]) for day in days if day["down"] is not None]
     if not watched:
@@ -36,6 +38,11 @@ def uptime(days: Sequence[dict[str, Any]], now: float) -> float | None:
         total -= DAY - max(1.0, now % DAY)
     share = max(0.0, 1 - sum(watched) / total)
     return math.floor(share * 10_000) / 100
+
+
+def watched_days(days: Sequence[dict[str, Any]]) -> int:
+    """Return the number of days that were watched."""
+    return sum(day["down"] is not None for day in days)
 
 
 def bars(days: Sequence[dict[str, Any]], texts: Texts, label: str) -> str:
@@ -69,7 +76,9 @@ def sample(level: str) -> str:
 
 
 def line(buckets: Sequence[Sequence[float]], now: float, texts: Texts, name: str) -> str:
-    """Draw the median as a line and the worst as an area, over the 24 hours before `now`.
+    """Draw the median as a line and an area from it to the worst, over the 24 hours before `now`.
+
+    The scale is logarithmic: one slow answer among quick ones stays in the picture, and they remain legible.
 
     Args:
         buckets: begin, median and worst in milliseconds, oldest first.
@@ -84,32 +93,31 @@ def line(buckets: Sequence[Sequence[float]], now: float, texts: Texts, name: str
     medians = sorted(bucket[1] for bucket in shown)
     peak = max(shown, key=lambda bucket: bucket[2])
     middle, at = medians[len(medians) // 2], clock(peak[0], seconds=False)
-    step, top = _scale(max(medians[-1] * 1.1, min(peak[2], medians[-1] * _PEAK)))
+    levels = _scale(min(bucket[1] for bucket in shown), peak[2])
     label = texts.chart_label.format(
         name=name, median=texts.number(middle), worst=texts.number(peak[2]), moment=f"{at} UTC"
     )
     ticks = [moment for moment in _ticks(begin, now) if begin < moment < now]
     grid = "".join(f"M{_x(moment, begin)} 0V{_HEIGHT}" for moment in ticks)
-    levels = [round(number * step, 3) for number in range(round(top / step) + 1)]
-    grid += "".join(f"M0 {_y(level, top)}H{_WIDTH}" for level in levels)
+    grid += "".join(f"M0 {_y(level, levels)}H{_WIDTH}" for level in levels)
     area, median = "", ""
     for run in _runs(shown):
-        points = [(_x(moment, begin), _y(low, top), _y(worst, top)) for moment, low, worst in run]
+        points = [(_x(moment, begin), _y(low, levels), _y(worst, levels)) for moment, low, worst in run]
         if len(points) == 1:
             ((x, low, worst),) = points
             points = [(x - 2, low, worst), (x + 2, low, worst)]
-        area += f"M{points[0][0]} {_HEIGHT}" + "".join(f"L{x} {worst}" for x, _, worst in points)
-        area += f"V{_HEIGHT}z"
+        area += "M" + "L".join(f"{x} {worst}" for x, _, worst in points)
+        area += "".join(f"L{x} {low}" for x, low, _ in reversed(points)) + "z"
         median += "M" + "L".join(f"{x} {low}" for x, low, _ in points)
     rows = "".join(
-        f"<span>{_told(level, texts)}{f' {texts.milliseconds}' if level == levels[-1] else ''}</span>"
+        f'<span style="top:{_y(level, levels) / _HEIGHT * 100:.1f}%">{texts.number(level)}'
+        f"{f' {texts.milliseconds}' if level == levels[-1] else ''}</span>"
         for level in reversed(levels)
     )
     columns = "".join(
-        f'<span style="left:{_x(moment, begin) / _WIDTH * 100:.1f}%">{clock(moment, seconds=False)}</span>'
+        f'<span style="--at:{_x(moment, begin) / _WIDTH * 100:.1f}%">{clock(moment, seconds=False)}</span>'
         for moment in ticks
     )
-    note = f'<p class="note">{html.escape(texts.cut_off)}</p>' if peak[2] > top else ""
     figures = (
         f'<dl class="figures"><div><dt><i class="key median"></i>{html.escape(texts.median)}</dt>'
         f"<dd>{texts.number(middle)} {texts.milliseconds}</dd></div>"
@@ -120,7 +128,7 @@ def line(buckets: Sequence[Sequence[float]], now: float, texts: Texts, name: str
         f'{figures}<div class="chart"><div class="y" aria-hidden="true">{rows}</div>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{html.escape(label)}"><path class="grid" d="{grid}"/><path class="area" d="{area}"/>'
-        f'<path class="line" d="{median}"/></svg><div class="x" aria-hidden="true">{columns}</div></div>{note}'
+        f'<path class="line" d="{median}"/></svg><div class="x" aria-hidden="true">{columns}</div></div>'
     )
 
 
@@ -128,10 +136,6 @@ def _level(down: float | None) -> str:
     if down is None:
         return "none"
     return "ok" if not down else "minor" if down < _MAJOR else "major"
-
-
-def _told(level: float, texts: Texts) -> str:
-    return texts.number(level, 1 if level == round(level, 1) else 2)
 
 
 def _shape(level: str, x: int) -> str:
@@ -147,8 +151,9 @@ def _x(moment: float, begin: float) -> int:
     return round((moment - begin) / _MINUTE)
 
 
-def _y(value: float, top: float) -> int:
-    return round(_HEIGHT - _HEIGHT * min(value, top * 1.2) / top)
+def _y(value: float, levels: Sequence[float]) -> int:
+    share = math.log(max(value, levels[0]) / levels[0]) / math.log(levels[-1] / levels[0])
+    return round(_HEIGHT - _HEIGHT * share)
 
 
 def _ticks(begin: float, now: float) -> Iterator[float]:
@@ -159,12 +164,19 @@ def _ticks(begin: float, now: float) -> Iterator[float]:
         moment += step
 
 
-def _scale(highest: float) -> tuple[float, float]:
-    """Return the distance of the lines, a round number, and the top: 3 to 5 such distances."""
-    wanted = max(highest, 1.0) / 4
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= wanted)
-    return step, max(2, math.ceil(highest / step)) * step
+def _scale(lowest: float, highest: float) -> list[float]:
+    """Return the levels of the lines in ms, rising: at least two, between them every value from lowest to highest."""
+    low, high = max(lowest, _LOWEST), max(highest, _LOWEST)
+    first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
+    levels: list[float] = []
+    for factors in _FACTORS:
+        steps = [round(factor * 10.0**power, 9) for power in range(first, last + 1) for factor in factors]
+        below = max(place for place, level in enumerate(steps) if level <= low)
+        above = min(place for place, level in enumerate(steps) if level >= high)
+        levels = steps[below : max(above, below + 1) + 1]
+        if len(levels) <= _LEVELS:
+            break
+    return levels
 
 
 def _runs(buckets: Sequence[Sequence[float]]) -> Iterator[list[Sequence[float]]]:

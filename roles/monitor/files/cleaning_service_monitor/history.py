@@ -3,15 +3,30 @@
 import time
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
-from cleaning_service_monitor.incidents import Incident
 from cleaning_service_monitor.ladder import DAY
 
 BUCKET = 300  # seconds
 DAYS = 90
 _SAMPLES = 60  # of one bucket that are kept for its median
 _MILLISECONDS = 1000.0
+
+
+class Downtime(Protocol):
+    """A time in which a component, or a service, did not work; in seconds since the epoch, `ended` None: not over."""
+
+    @property
+    def component(self) -> str:
+        """Its name."""
+
+    @property
+    def began(self) -> float:
+        """When it began."""
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended."""
 
 
 class _Series:
@@ -63,8 +78,8 @@ class History:
         """The same of the registration canary."""
         return self._recent("registration", now)
 
-    def days(self, now: float, incidents: Iterable[Incident], names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """Seconds of incidents of each component on each of the last 90 UTC days; None where nobody watched."""
+    def days(self, now: float, incidents: Iterable[Downtime], names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Seconds of incidents of each of `names` on each of the last 90 UTC days; None where nobody watched."""
         begins = [int(now // DAY) * DAY - number * DAY for number in range(DAYS - 1, -1, -1)]
         watched = {*self._watched, _day(now)}
         down = {name: [0.0] * DAYS for name in names}

@@ -19,6 +19,7 @@ _JUMP = 5.0  # seconds by which the clock may move against the one that only gro
 _JUMP_TOLD = 600.0  # seconds for which a jump is told
 _CLOCK_GRACE = 900.0  # seconds after the start in which the clock may be synchronised
 _PERCENT = 100.0
+UNTRUSTED_CERTIFICATE = "the certificate cannot be trusted"
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class HostChecker:
         self._run_every(self._certificate, "certificate", HOUR, 60)
         if self._certificate.failure:
             reason = self._certificate.failure.split(": ", 1)[-1]
-            return Verdict("certificate", Health.DEGRADED, f"the certificate cannot be trusted: {reason}")
+            return Verdict("certificate", Health.DEGRADED, f"{UNTRUSTED_CERTIFICATE}: {reason}")
         if self._certificate.said:
             days = (float(self._certificate.said) - self._clocks.wall()) / DAY
             if days < self._settings.certificate_days:

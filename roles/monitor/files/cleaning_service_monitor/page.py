@@ -16,6 +16,7 @@ _REFRESH = 30  # seconds
 
 _MARKS = {"ok": "ok", "degraded": "warn", "outage": "bad", "maintenance": "work"}
 _HEALTH_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "refusing": "bad", "sick": "bad", "down": "bad"}
+_SERVICE_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "outage": "bad", "unknown": "none"}
 _COLOURS = {"ok": "1a7f4b", "warn": "9a6700", "bad": "c0352b", "work": "2563a8", "none": "68737d"}
 # Each mark has a shape of its own: a tick in a disc, a triangle, an octagon, two bars in a disc, a ring.
 _SHAPES = {
@@ -29,10 +30,10 @@ _SHAPES = {
 _STYLE = """
 :root{color-scheme:light dark;--page:#f4f6f7;--card:#fff;--line:#e0e5e8;--text:#1b2329;--soft:#58646d;--link:#1f5f99;
 --ok:#1a7f4b;--warn:#9a6700;--bad:#c0352b;--work:#2563a8;--none:#68737d;--bar:#3f9f6d;--minor:#c98a10;--gap:#b4bec5;
---area:#cfe0ee;--stroke:#2b6ca3;--grid:#e6eaed;--tick:#fff}
+--area:#cfe0ee;--edge:#a3c4de;--stroke:#2b6ca3;--grid:#e6eaed;--tick:#fff}
 @media(prefers-color-scheme:dark){:root{--page:#10161b;--card:#182027;--line:#2a353e;--text:#e6ebee;--soft:#9dabb5;
 --link:#7db8ec;--ok:#4fc388;--warn:#e2b144;--bad:#f27d72;--work:#73b2ef;--none:#8d9aa4;--bar:#3c9d6c;--minor:#d9a436;
---gap:#4a5862;--area:#24435d;--stroke:#7db8ec;--grid:#27323b;--tick:#10161b}}
+--gap:#4a5862;--area:#24435d;--edge:#3d6f96;--stroke:#7db8ec;--grid:#27323b;--tick:#10161b}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue","DejaVu Sans",sans-serif;overflow-wrap:anywhere}
@@ -46,11 +47,12 @@ outline-offset:3px;border-radius:4px}
 .hero{display:flex;gap:16px;align-items:flex-start;border-top:4px solid var(--tone)}
 .hero .mark{width:36px;height:36px;margin-top:2px}
 h1{font-size:1.4rem;line-height:1.3;margin:0 0 6px;font-weight:650;text-wrap:balance}
-h2{font-size:1.06rem;margin:0 0 4px;font-weight:650}h3{font-size:1rem;margin:0;font-weight:600}
+h2,.card>h3{font-size:1.06rem;margin:0 0 4px;font-weight:650}h3,h4{font-size:1rem;margin:0;font-weight:600}
+.part{padding-top:16px;margin:0 0 12px}.part h2{font-size:1.25rem}
 p{margin:0 0 6px}p:last-child{margin-bottom:0}
-.soft,.note,.empty,.legend,.ends,time,dt,.steps .when{color:var(--soft)}
+.soft,.note,.empty,.legend,.ends,dt,.steps .when{color:var(--soft)}
 .soft,.note,.legend,.ends,dt,.steps{font-size:.875rem}
-.asof{font-variant-numeric:tabular-nums;color:var(--text)}.asof time{color:inherit}
+.asof{font-variant-numeric:tabular-nums}
 .mark{flex:none;width:18px;height:18px;fill:var(--tone)}
 .in{fill:none;stroke:var(--tick);stroke-width:2.4;stroke-linecap:round;stroke-linejoin:round}
 .ring{fill:none;stroke:var(--tone);stroke-width:2.5;stroke-dasharray:4 3}
@@ -59,11 +61,13 @@ p{margin:0 0 6px}p:last-child{margin-bottom:0}
 .person{border-left:4px solid var(--bad);padding-left:12px;margin-top:10px;font-weight:600}
 .component{padding:14px 0;border-top:1px solid var(--line)}.component:first-of-type{border-top:0}
 .row{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 16px;align-items:baseline}
-.state{display:inline-flex;gap:7px;align-items:center;color:var(--tone);font-weight:600;font-size:.94rem}
+.head{flex-wrap:nowrap}.state .mark{align-self:center}
+.state{display:inline-flex;gap:7px;align-items:baseline;flex:none;max-width:50%;color:var(--tone);
+font-weight:600;font-size:.94rem}
 .since{font-size:.875rem}.uptime{font-variant-numeric:tabular-nums;font-size:.875rem;color:var(--soft);
 margin-left:auto}.bars{display:block;width:100%;height:30px;margin:8px 0 0}.bars .ok,.sample .ok{fill:var(--bar)}
 .minor{fill:var(--minor)}.major{fill:var(--bad)}.none{fill:var(--gap)}
-.ends{display:flex;justify-content:space-between;margin:-6px 0 12px}
+.ends{display:flex;justify-content:space-between;margin:-6px 0 12px}.ends:last-child{margin-bottom:0}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;padding:12px 0 0;margin:0;list-style:none;
 border-top:1px solid var(--line)}
 .legend li{display:flex;gap:7px;align-items:center}.sample{width:5px;height:20px}
@@ -74,14 +78,15 @@ font-weight:600;font-variant-numeric:tabular-nums}
 .chart{display:grid;grid-template-columns:auto 1fr;column-gap:8px;font-size:.75rem;color:var(--soft);
 font-variant-numeric:tabular-nums}
 .chart svg{width:100%;height:160px;display:block;overflow:hidden}
-.y{position:relative;display:flex;flex-direction:column;justify-content:space-between;text-align:right;line-height:14px;
-margin:-7px 0;white-space:nowrap}
-.x{grid-column:2;position:relative;height:20px;margin-top:4px}.x span{position:absolute;transform:translateX(-50%)}
-.grid{stroke:var(--grid)}.area{fill:var(--area)}.line{fill:none;stroke:var(--stroke);stroke-width:2;
-stroke-linejoin:round;stroke-linecap:round}.grid,.line{vector-effect:non-scaling-stroke}
+.y{display:grid;text-align:right;line-height:14px}.y span{grid-area:1/1;position:relative;height:14px;margin-top:-7px}
+.x{grid-column:2;position:relative;height:20px;margin-top:7px}
+.x span{position:absolute;left:min(var(--at),100% - 8px);transform:translateX(-50%)}
+.x span,.y span,.figures dd,.ends span{white-space:nowrap}
+.grid{stroke:var(--grid)}.area{fill:var(--area);stroke:var(--edge)}.line{fill:none;stroke:var(--stroke);stroke-width:2;
+stroke-linejoin:round;stroke-linecap:round}.grid,.area,.line{vector-effect:non-scaling-stroke}
 .empty{padding:28px 0;text-align:center;border:1px dashed var(--line);border-radius:10px;margin-top:12px}
 .incident{padding:14px 0;border-top:1px solid var(--line)}.incident:first-of-type{border-top:0}
-summary{cursor:pointer}summary .soft{display:block}summary h3{display:inline}
+summary{cursor:pointer}summary .soft{display:block}summary h4{display:inline}
 .incident .mark{vertical-align:-3px;margin-right:7px}
 .cause{margin:6px 0}.tag{display:inline-block;border:1px solid var(--bad);color:var(--bad);border-radius:99px;
 padding:0 10px;font-size:.8rem;font-weight:600}
@@ -89,7 +94,7 @@ padding:0 10px;font-size:.8rem;font-weight:600}
 .steps .when{font-variant-numeric:tabular-nums;margin-right:8px}
 footer{font-size:.875rem;color:var(--soft);padding-top:4px;padding-bottom:32px}
 @media(max-width:480px){.card{padding:16px 14px}h1{font-size:1.25rem}.hero{gap:12px}.hero .mark{width:30px;height:30px}
-.since,.uptime{font-size:.8125rem}}
+.since,.uptime{font-size:.8125rem}.uptime{margin-left:0}}
 """
 
 
@@ -107,6 +112,8 @@ def render(status: Mapping[str, Any], language: str) -> str:
     parts = (
         _hero(status, state, mark, texts, now),
         _maintenance(status["paused"], texts, now),
+        _services(status, texts, now),
+        f'<div class="part"><h2>{texts.operator}</h2><p class="soft">{texts.operator_about}</p></div>\n',
         _current(status, texts, now),
         _components(status, texts, now),
         _chart(status["response"], (texts.response, texts.response_about), texts, now),
@@ -138,10 +145,7 @@ def render(status: Mapping[str, Any], language: str) -> str:
 
 
 def _hero(status: Mapping[str, Any], state: str, mark: str, texts: Texts, now: float) -> str:
-    unwell = [
-        _name(component["name"], status, texts) for component in status["components"] if component["health"] != "ok"
-    ]
-    sentence = texts.states[state].format(names=", ".join(unwell) or "?")
+    sentence = _sentence(status["services"], state, texts)
     interval = texts.count(float(status["check_interval"]), "every second")
     wanted = any(component["person_needed"] for component in status["components"])
     person = f'<p class="person">{texts.person_needed}</p>' if wanted else ""
@@ -149,6 +153,19 @@ def _hero(status: Mapping[str, Any], state: str, mark: str, texts: Texts, now: f
         f'<section class="card hero t-{mark}">{_mark(mark)}<div><h1>{html.escape(sentence)}</h1>'
         f'<p class="asof">{texts.as_of} {_time(now, texts, now, year=True)}</p>'
         f'<p class="soft">{texts.stale.format(interval=interval)}</p>{person}</div></section>\n'
+    )
+
+
+def _sentence(services: Sequence[Mapping[str, Any]], state: str, texts: Texts) -> str:
+    """Tell the state in words of what clients use."""
+    if state == "degraded":
+        healths = {service["health"] for service in services}
+        state = "unknown" if "unknown" in healths else "degraded" if healths - {"ok"} else "degraded-behind"
+    elif state == "outage" and any(service["health"] == "ok" for service in services):
+        state = "outage-in-part"
+    unwell = [service for service in services if service["health"] != "ok"]
+    return texts.states[state].format(
+        names=", ".join(texts.quoted.format(_service_name(service, texts)) for service in unwell)
     )
 
 
@@ -169,68 +186,100 @@ def _current(status: Mapping[str, Any], texts: Texts, now: float) -> str:
     if not incidents:
         return ""
     told = _incidents(incidents, status, texts, now, unfolded=len(incidents))
-    return f'<section class="card"><h2>{texts.current}</h2>{told}</section>\n'
+    return f'<section class="card"><h3>{texts.current}</h3>{told}</section>\n'
 
 
 def _past(status: Mapping[str, Any], texts: Texts, now: float) -> str:
     incidents = [incident for incident in status["incidents"] if incident["ended"] is not None]
     told = _incidents(incidents, status, texts, now, unfolded=_UNFOLDED)
     told = told or f'<p class="soft">{texts.no_incidents}</p>'
-    return f'<section class="card"><h2>{texts.past}</h2>{told}</section>\n'
+    return f'<section class="card"><h3>{texts.past}</h3>{told}</section>\n'
+
+
+def _services(status: Mapping[str, Any], texts: Texts, now: float) -> str:
+    """Tell of what clients use; the legend of all bars stands here, at the first of them."""
+    if not status["services"]:
+        return ""
+    rows = "".join(_service(service, texts, now) for service in status["services"])
+    levels = zip(("ok", "minor", "major", "none"), texts.bars_legend, strict=True)
+    legend = "".join(f"<li>{charts.sample(level)}{text}</li>" for level, text in levels)
+    return (
+        f'<section class="card"><h2>{texts.services}</h2>{rows}{_ends(texts)}'
+        f'<ul class="legend">{legend}</ul></section>\n'
+    )
 
 
 def _components(status: Mapping[str, Any], texts: Texts, now: float) -> str:
     groups = (
-        (texts.serving, [component for component in status["components"] if component["kind"] != "host"]),
+        (texts.programs, [component for component in status["components"] if component["kind"] != "host"]),
         (texts.host, [component for component in status["components"] if component["kind"] == "host"]),
     )
-    levels = zip(("ok", "minor", "major", "none"), texts.bars_legend, strict=True)
-    legend = "".join(f"<li>{charts.sample(level)}{text}</li>" for level, text in levels)
-    ends = f'<div class="ends" aria-hidden="true"><span>{texts.days_ago}</span><span>{texts.today}</span></div>'
     told = [
-        f'<section class="card"><h2>{title}</h2>'
-        f"{''.join(_component(component, status, texts, now) for component in components)}{ends}"
-        f'<ul class="legend">{legend}</ul></section>\n'
+        f'<section class="card"><h3>{title}</h3>'
+        f"{''.join(_component(component, status, texts, now) for component in components)}{_ends(texts)}</section>\n"
         for title, components in groups
         if components
     ]
     return "".join(told)
 
 
+def _service(service: Mapping[str, Any], texts: Texts, now: float) -> str:
+    health = str(service["health"])
+    return _row(
+        f"<h3>{html.escape(_service_name(service, texts))}</h3>",
+        _SERVICE_MARKS.get(health, "none"),
+        texts.service_health.get(health, health),
+        _since(service["since"], texts, now),
+        _uptime(service["days"], texts, now),
+    )
+
+
 def _component(component: Mapping[str, Any], status: Mapping[str, Any], texts: Texts, now: float) -> str:
     health, seen = str(component["health"]), component["since"] is not None
     names = texts.host_health if component["kind"] == "host" else texts.health
-    mark = _HEALTH_MARKS.get(health, "bad") if seen else "none"
-    word = names.get(health, health) if seen else texts.not_seen
-    since = texts.since.format(moment=_time(float(component["since"]), texts, now, seconds=False)) if seen else ""
     person = f' <span class="tag">{texts.person_needed_tag}</span>' if component["person_needed"] else ""
-    days = status["days"].get(component["name"], [])
-    name = html.escape(_name(component["name"], status, texts))
-    return (
-        f'<article class="component t-{mark}"><div class="row"><h3>{name}</h3>'
-        f'<span class="state">{_mark(mark)}{html.escape(_cut(word, _MAX_NAME))}</span></div>'
-        f'<div class="row"><span class="since soft">{since}{person}</span>{_uptime(days, texts, now)}</article>'
+    return _row(
+        f"<h4>{html.escape(_name(component['name'], status, texts))}</h4>",
+        _HEALTH_MARKS.get(health, "bad") if seen else "none",
+        names.get(health, health) if seen else texts.not_seen,
+        _since(component["since"], texts, now, person),
+        _uptime(status["days"].get(component["name"], []), texts, now),
     )
+
+
+def _row(heading: str, mark: str, word: str, since: str, uptime: str) -> str:
+    """Lay out one row of a card, from its parts: all but `word` are HTML."""
+    return (
+        f'<article class="component t-{mark}"><div class="row head">{heading}'
+        f'<span class="state">{_mark(mark)}{html.escape(_cut(word, _MAX_NAME))}</span></div>'
+        f'<div class="row">{since}{uptime}</article>'
+    )
+
+
+def _since(since: float | None, texts: Texts, now: float, more: str = "") -> str:
+    told = "" if since is None else texts.since.format(moment=_time(float(since), texts, now, seconds=False))
+    return f'<span class="since soft">{told}{more}</span>' if told or more else ""
+
+
+def _ends(texts: Texts) -> str:
+    return f'<div class="ends" aria-hidden="true"><span>{texts.days_ago}</span><span>{texts.today}</span></div>'
 
 
 def _uptime(days: Sequence[dict[str, Any]], texts: Texts, now: float) -> str:
     percent = charts.uptime(days, now) if days else None
     if percent is None:
         return f'<span class="uptime">{texts.uptime_not_known}</span></div>'
-    watched = [day["down"] for day in days if day["down"] is not None]
-    number = texts.number(percent, 2)
-    label = texts.uptime_label.format(
-        percent=number,
-        days=texts.count(len(watched), "day"),
-        bad=texts.count(sum(1 for down in watched if down), "on day"),
-    )
-    return f'<span class="uptime">{texts.uptime.format(percent=number)}</span></div>{charts.bars(days, texts, label)}'
+    number, watched = texts.number(percent, 2), texts.count(charts.watched_days(days), "day")
+    bad = texts.count(sum(1 for day in days if day["down"]), "on day")
+    label = texts.uptime_label.format(percent=number, days=watched, bad=bad)
+    told = texts.uptime.format(percent=number, days=watched)
+    return f'<span class="uptime">{told}</span></div>{charts.bars(days, texts, label)}'
 
 
 def _chart(buckets: Sequence[Sequence[float]], about: tuple[str, str], texts: Texts, now: float) -> str:
     name, rest = about
     return (
-        f'<section class="card"><h2>{name}</h2><p class="soft">{rest}, {texts.utc_hours}</p>'
+        f'<section class="card"><h3>{name}</h3><p class="soft">{rest}, {texts.chart_axes}</p>'
         f"{charts.line(buckets, now, texts, name)}</section>\n"
     )
 
@@ -267,7 +316,7 @@ def _incident(
     name = html.escape(_name(incident["component"], status, texts))
     return (
         f'<article class="incident t-{mark}"><details{" open" if unfolded else ""}><summary>{_mark(mark)}'
-        f'<h3>{name}</h3>{person} <span class="soft">{_time(began, texts, now)} · {lasts}</span></summary>'
+        f'<h4>{name}</h4>{person} <span class="soft">{_time(began, texts, now)} · {lasts}</span></summary>'
         f'<p class="cause">{_foreign(incident["cause"], _MAX_CAUSE, texts)}</p>{steps}</details></article>'
     )
 
@@ -293,6 +342,10 @@ def _step(step: Mapping[str, Any], texts: Texts) -> str:
         f'<li><span class="when">{clock}</span>{html.escape(_cut(texts.actions.get(action, action), _MAX_NAME))}'
         f"{f' ({attempt})' if attempt else ''}: {texts.outcomes[step['succeeded']]}{detail}</li>"
     )
+
+
+def _service_name(service: Mapping[str, Any], texts: Texts) -> str:
+    return _cut(texts.service_names.get(service["name"], str(service["name"])), _MAX_NAME)
 
 
 def _name(name: object, status: Mapping[str, Any], texts: Texts) -> str:

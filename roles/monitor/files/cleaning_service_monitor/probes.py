@@ -29,6 +29,7 @@ _TOKEN_REFUSED = (401, 403, 404)  # the canary's answers when the configuration 
 _REFUSED_IN_BODY = re.compile(rb'"writes"\s*:\s*"refused"')
 _HEADERS = {"User-Agent": "cleaning-service-monitor"}
 CANARY = "the registration canary"
+CANARY_TOKEN_REFUSED = f"{CANARY} was refused"
 REFUSED_WRITES = "the API refuses writes, as the database is locked or has no room"
 
 # The proxy is asked for what it refuses by itself: anything else would wait for the API, and be the API's fault.
@@ -170,7 +171,7 @@ class Prober:
         if answer.status == _SUCCESS:
             return Verdict(component.name, Health.OK)
         if answer.status in _TOKEN_REFUSED:
-            cause = f"{what} was refused with {answer.status}: is canary_token the API's CANARY_TOKEN?"
+            cause = f"{CANARY_TOKEN_REFUSED} with {answer.status}: is canary_token the API's CANARY_TOKEN?"
             return Verdict(component.name, Health.DEGRADED, cause)
         return _refused(component, what, answer)
 

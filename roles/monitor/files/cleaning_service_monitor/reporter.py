@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cleaning_service_monitor import messages, metrics, page
+from cleaning_service_monitor import messages, metrics, page, services
 from cleaning_service_monitor.alert_settings import AlertSettings
 from cleaning_service_monitor.config import Config
 from cleaning_service_monitor.courier import Courier
@@ -207,11 +207,17 @@ class Reporter:
                 }
                 for name, track in tracks.items()
             ],
+            "services": self._services(now, tracks),
             "incidents": incidents,
             "days": self._history.days(now, self._incidents.every(), names),
             "response": self._history.response(now),
             "registration": self._history.registration(now),
         }
+
+    def _services(self, now: float, tracks: Mapping[str, Track]) -> list[dict[str, Any]]:
+        outages = services.outages(self._incidents.every(), self._kinds, now)
+        days = self._history.days(now, outages, services.names(self._kinds))
+        return [{**service, "days": days[service["name"]]} for service in services.current(tracks, self._kinds)]
 
     def _state(self, tracks: Mapping[str, Track], pause: Pause | None) -> str:
         if pause:

@@ -22,9 +22,12 @@ class Texts:
     Attributes:
         language: its tag, for the attribute `lang`.
         months: their names as a date has them.
-        states: the whole state by the status's `state`; a `{names}` is what is not well.
+        states: the whole state by the status's `state`; `{names}` are the services concerned. `degraded-behind`: every
+            service works; `outage-in-part`: some services work.
+        service_names: of what clients use.
+        service_health: of that, by the service's health.
         names: of components; `{number}` counts replicas.
-        health: of what serves, by the health.
+        health: of programs, by the component's health.
         host_health: of the host's own, by the health.
         actions: the cures.
         units: the forms of day, hour, minute, second and others: for 1, for 2 to 4, for more, for a fraction.
@@ -46,7 +49,13 @@ class Texts:
     maintenance_until: str
     maintenance_no_end: str
     maintenance_reason: str
-    serving: str
+    quoted: str
+    services: str
+    service_names: Mapping[str, str]
+    service_health: Mapping[str, str]
+    operator: str
+    operator_about: str
+    programs: str
     host: str
     names: Mapping[str, str]
     health: Mapping[str, str]
@@ -70,9 +79,8 @@ class Texts:
     worst: str
     worst_at: str
     milliseconds: str
-    cut_off: str
     chart_empty: str
-    utc_hours: str
+    chart_axes: str
     current: str
     past: str
     no_incidents: str
@@ -161,7 +169,9 @@ ENGLISH = Texts(
     states={
         "ok": "Everything works.",
         "degraded": "The service works, but not all is well: {names}.",
+        "degraded-behind": "The service works, but a technical part needs attention.",
         "outage": "The service is not available right now.",
+        "outage-in-part": "Not available right now: {names}.",
         "maintenance": "Maintenance is under way.",
         "unknown": "The state is not known.",
     },
@@ -180,11 +190,27 @@ ENGLISH = Texts(
     maintenance_until="Expected to end by {until}. Short interruptions are possible until then.",
     maintenance_no_end="Short interruptions are possible.",
     maintenance_reason="Reason:",
-    serving="Service",
+    quoted="{}",
+    services="Services",
+    service_names={
+        "booking": "Booking",
+        "account": "Signing in and registering",
+        "website": "Website entrance",
+    },
+    service_health={
+        "ok": "Works",
+        "degraded": "Works with limits",
+        "starting": "Starting",
+        "outage": "Does not work",
+        "unknown": "Not known",
+    },
+    operator="For the operator",
+    operator_about="The technical parts behind these services, each by itself, and what was measured.",
+    programs="Programs",
     host="Server",
     names={
-        "docker": "Container engine",
-        "redis": "Cache",
+        "docker": "Container engine (Docker)",
+        "redis": "Cache (Redis)",
         "api": "API",
         "replica": "API, replica {number}",
         "proxy": "Entrance (proxy)",
@@ -216,7 +242,7 @@ ENGLISH = Texts(
     },
     not_seen="Not looked at yet",
     since="since {moment}",
-    uptime="uptime {percent} %",
+    uptime="uptime {percent} % over {days}",
     uptime_label="{percent} % of the watched time without an incident in {days}; incidents on {bad}",
     uptime_not_known="not watched yet",
     days_ago="90 days ago",
@@ -233,9 +259,8 @@ ENGLISH = Texts(
     worst="worst",
     worst_at="worst at {moment}",
     milliseconds="ms",
-    cut_off="Peaks above the scale are cut off.",
     chart_empty="Nothing has been measured yet.",
-    utc_hours="hours in UTC",
+    chart_axes="hours in UTC, logarithmic scale",
     current="Happening now",
     past="Past incidents",
     no_incidents="No incident in the last 90 days.",
@@ -293,7 +318,9 @@ RUSSIAN = Texts(
     states={
         "ok": "Всё работает.",
         "degraded": "Сервис работает, но не всё в порядке: {names}.",
+        "degraded-behind": "Сервис работает, но есть техническая неполадка.",
         "outage": "Сервис сейчас недоступен.",
+        "outage-in-part": "Сейчас недоступно: {names}.",
         "maintenance": "Идут технические работы.",
         "unknown": "Состояние неизвестно.",
     },
@@ -312,11 +339,27 @@ RUSSIAN = Texts(
     maintenance_until="Ожидаемое окончание: {until}. До этого возможны короткие перерывы в работе.",
     maintenance_no_end="Возможны короткие перерывы в работе.",
     maintenance_reason="Причина:",
-    serving="Сервис",
+    quoted="«{}»",
+    services="Онлайн-сервисы",
+    service_names={
+        "booking": "Заказ уборки",
+        "account": "Вход и регистрация",
+        "website": "Доступ к сайту",
+    },
+    service_health={
+        "ok": "Работает",
+        "degraded": "Работает с ограничениями",
+        "starting": "Запускается",
+        "outage": "Не работает",
+        "unknown": "Неизвестно",
+    },
+    operator="Для оператора",
+    operator_about="Технические части, на которых держатся эти сервисы, каждая отдельно, и результаты измерений.",
+    programs="Программы",
     host="Сервер",
     names={
-        "docker": "Среда контейнеров",
-        "redis": "Кэш",
+        "docker": "Среда контейнеров (Docker)",
+        "redis": "Кэш (Redis)",
         "api": "API",
         "replica": "API, реплика {number}",
         "proxy": "Вход (прокси)",
@@ -348,7 +391,7 @@ RUSSIAN = Texts(
     },
     not_seen="Ещё не проверялось",
     since="с {moment}",
-    uptime="доступность {percent} %",
+    uptime="доступность {percent} % за {days}",
     uptime_label="{percent} % времени наблюдения без сбоев за {days}; сбои в течение {bad}",
     uptime_not_known="ещё нет данных",
     days_ago="90 дней назад",
@@ -365,9 +408,8 @@ RUSSIAN = Texts(
     worst="худшее",
     worst_at="худшее в {moment}",
     milliseconds="мс",
-    cut_off="Пики выше шкалы обрезаны.",
     chart_empty="Измерений ещё нет.",
-    utc_hours="часы по UTC",
+    chart_axes="часы по UTC, логарифмическая шкала",
     current="Сейчас",
     past="Прошедшие сбои",
     no_incidents="За последние 90 дней сбоев не было.",
