@@ -190,6 +190,7 @@ class Settings(BaseSettings):
     requests_per_minute_per_account: int = _count(600, 1, 10_000_000)
     registrations_per_minute: int = _count(1000, 1, 1_000_000)
     login_failures_per_quarter_hour: int = _count(10, 1, 1_000_000)
+    login_failures_per_quarter_hour_per_address: int = _count(100, 1, 1_000_000)
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -10,6 +10,7 @@ from app.kit.hashing import PasswordHasher
 from app.kit.ratelimit import Limit, RateLimiter
 from app.settings import Settings
 
+QUARTER = 15 * 60  # seconds
 MAILS_PER_RECIPIENT = Limit("mail", 5, 3600)
 MAILS_PER_CLIENT = Limit("mail-client", 60, 3600)
 
@@ -21,26 +22,37 @@ class Guard:
         self._database = database
         self._hasher = hasher
         self._limiter = limiter
-        self._failures = Limit("login", settings.login_failures_per_quarter_hour, 15 * 60)
+        self._failures = Limit("login", settings.login_failures_per_quarter_hour, QUARTER)
+        self._failures_of_client = Limit("login-client", settings.login_failures_per_quarter_hour_per_address, QUARTER)
 
     @asynccontextmanager
-    async def guess(self, *subject: str) -> AsyncIterator[None]:
+    async def guess(self, *subject: str, client: str | None = None) -> AsyncIterator[None]:
         """Around a check of a password: only failures count in the end.
+
+        Args:
+            subject: whose password it is, and who guesses.
+            client: the network address, whose failures are counted for all accounts together; None: they are not.
 
         Raises:
             TooManyRequests: too many failures.
         """
-        # Counted before the password is checked, so that simultaneous guesses count too.
-        ticket = await self._limiter.take(self._failures, *subject)
+        limits = [(self._failures, subject)]
+        if client is not None:
+            limits.append((self._failures_of_client, (client,)))
+        taken: list[tuple[Limit, str]] = []
         failed = False
         try:
+            # Counted before the password is checked, so that simultaneous guesses count too.
+            for limit, counted in limits:
+                taken.append((limit, await self._limiter.take(limit, *counted)))  # kept if one is refused
             yield
         except (InvalidCredentials, WrongPassword):
             failed = True
             raise
         finally:
             if not failed:
-                await self._limiter.give_back(self._failures, ticket)
+                for limit, ticket in taken:
+                    await self._limiter.give_back(limit, ticket)
 
     async def own_password(self, account_id: str, password: str) -> str:
         """Make sure that the signed-in user knows their password; returns the hash that it was compared to.

@@ -89,7 +89,7 @@ class Sessions:
             Overloaded: too many logins are waiting.
             DatabaseUnavailable: it could not be read or written in time.
         """
-        async with self._guard.guess(email, device.address):
+        async with self._guard.guess(email, device.address, client=device.address):
             for _ in range(ATTEMPTS):
                 outcome = await self._try(email, password.get_secret_value(), device)
                 if isinstance(outcome, TokenPair):

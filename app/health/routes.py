@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.health.problems import NotReady, NotTheMonitor
 from app.health.schemas import CanaryResult, Liveness, Readiness, Summary
-from app.kit.problems import responses
+from app.kit.problems import TooManyRequests, responses
 from app.services import InServices
 
 health = APIRouter(prefix="/health", tags=["health"])
@@ -20,7 +20,10 @@ internal = APIRouter(include_in_schema=False)
     "",
     summary="Summary",
     operation_id="health",
-    responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Summary, "description": "Unavailable"}},
+    responses={
+        status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Summary, "description": "Unavailable"},
+        **responses(TooManyRequests),
+    },
 )
 async def summary(services: InServices, response: Response) -> Summary:
     """State of the API and of what it depends on. `degraded` (without Redis) is still 200."""
@@ -30,7 +33,7 @@ async def summary(services: InServices, response: Response) -> Summary:
     return found
 
 
-@health.get("/live", summary="Liveness", operation_id="live")
+@health.get("/live", summary="Liveness", operation_id="live", responses=responses(TooManyRequests))
 async def live() -> Liveness:
     """The event loop turns."""
     return Liveness()

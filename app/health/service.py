@@ -1,6 +1,9 @@
 """Whether the API can do its work."""
 
-from typing import Literal
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, Literal, TypeVar
 
 from app import __version__
 from app.health.problems import NotReady
@@ -10,7 +13,28 @@ from app.kit.cache import Cache
 from app.kit.database import Database
 from app.kit.problems import Problem
 
+T = TypeVar("T")
+
 CHECK_TIMEOUT = 2.0  # seconds
+REUSED_FOR = 0.5
+"""Seconds for which the outcome of a check is given to others: any number of requests costs two checks a second."""
+
+
+class Check(Generic[T]):
+    """A check that runs once at a time, and whose outcome is reused for REUSED_FOR."""
+
+    def __init__(self, check: Callable[[], Awaitable[T]]) -> None:
+        self._check = check
+        self._running: asyncio.Task[T] | None = None
+        self._begun = 0.0
+
+    async def outcome(self) -> T:
+        """The outcome of the check that runs, or of one that has just ended; raises what the check raised."""
+        if self._running is None or (self._running.done() and time.monotonic() - self._begun >= REUSED_FOR):
+            self._begun = time.monotonic()
+            self._running = asyncio.ensure_future(self._check())
+            self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._running)
 
 
 class Health:
@@ -20,6 +44,8 @@ class Health:
         self._database = database
         self._cache = cache
         self._leaving = False
+        self._database_works = Check(lambda: database.check(within=CHECK_TIMEOUT))
+        self._redis_works = Check(self._ping)
 
     def leave(self) -> None:
         """Be not ready from now on, though everything works: the process is about to end."""
@@ -39,7 +65,7 @@ class Health:
 
     async def _works(self) -> Readiness:
         try:
-            await self._database.check(within=CHECK_TIMEOUT)
+            await self._database_works.outcome()
         except Problem as problem:
             raise NotReady(problem.detail) from problem
         return Readiness(writes="refused" if self._database.refuses_writes() else "ok")
@@ -47,14 +73,17 @@ class Health:
     async def summary(self) -> Summary:
         """The state of everything the API depends on; without Redis, or for reading only, it is merely degraded."""
         database = await self._database_state()
-        # While the breaker is open, asking would only make the answer late.
-        redis_works = self._cache.breaker.state is not State.OPEN and await self._cache.ping()
+        redis_works = await self._redis_works.outcome()
         working = "ok" if redis_works and database == "ok" else "degraded"
         return Summary(
             status="unavailable" if database == "unavailable" else working,
             version=__version__,
             checks=Checks(database=database, redis="ok" if redis_works else "unavailable"),
         )
+
+    async def _ping(self) -> bool:
+        # While the breaker is open, asking would only make the answer late.
+        return self._cache.breaker.state is not State.OPEN and await self._cache.ping()
 
     async def _database_state(self) -> Literal["ok", "read-only", "unavailable"]:
         try:

@@ -24,6 +24,8 @@ Work = Callable[[Session], T]
 log = structlog.get_logger(__name__)
 
 QUEUE = 512  # units of work that may wait for each pool; waiting is bounded by DATABASE_TIMEOUT anyhow
+READINESS = "readiness"
+"""Owner of the reads that look whether the database works: they do not wait behind those of clients."""
 QUICK = 0.002  # seconds; nearly all reads take less
 GRACE = 0.5  # seconds after which a caller stops waiting for a thread that should have interrupted itself
 REFUSED_FOR = 15.0  # seconds for which a write that failed says something about the next
@@ -48,18 +50,19 @@ class Database:
         self.writers = WorkerPool("writer", threads=1, queue=QUEUE)
         self._refused_at: float | None = None  # when a write failed, if none has succeeded since
 
-    async def read(self, work: Work[T], *, within: float | None = None) -> T:
+    async def read(self, work: Work[T], *, within: float | None = None, owner: str = "") -> T:
         """Run `work(session)` in a read-only transaction and return its result, usable after the session.
 
         Args:
             work: plain function; any attempt to write fails.
             within: seconds it may take, instead of DATABASE_TIMEOUT.
+            owner: see `WorkerPool.run`.
 
         Raises:
             DatabaseUnavailable: not done in time, or the database cannot be used.
             Overloaded: too much work is waiting.
         """
-        return await self._run(self.readers, lambda deadline: self._reading(work, deadline), within)
+        return await self._run(self.readers, lambda deadline: self._reading(work, deadline), within, owner)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work(session)` in a transaction, commit it and return its result; raises as `read` does.
@@ -87,6 +90,7 @@ class Database:
         await self.read(
             lambda session: session.connection().execute(text("SELECT * FROM alembic_version")).all(),
             within=within,
+            owner=READINESS,
         )
         if self.writers.longest_running() > self._timeout + 2 * GRACE:
             raise DatabaseUnavailable("A write does not end.")
@@ -107,11 +111,13 @@ class Database:
         self._refused_at = None
         return result
 
-    async def _run(self, pool: WorkerPool, unit: Callable[[float], T], within: float | None = None) -> T:
+    async def _run(
+        self, pool: WorkerPool, unit: Callable[[float], T], within: float | None = None, owner: str = ""
+    ) -> T:
         seconds = within or self._timeout
         deadline = time.monotonic() + seconds
         try:
-            return await pool.run(lambda: unit(deadline), timeout=seconds + GRACE)
+            return await pool.run(lambda: unit(deadline), timeout=seconds + GRACE, owner=owner)
         except TimeoutError as error:
             log.warning("database_timeout", seconds=seconds)
             raise DatabaseUnavailable from error

@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from app.kit import examples
-from app.kit.middleware import THROTTLED
+from app.kit.middleware import is_throttled
 from app.kit.problems import BadGateway, DeadlineExceeded, InternalError, Overloaded, ProblemDetails, ValidationFailed
 from app.kit.problems import responses as described
 from app.kit.routing import Crossroads, flat
@@ -203,8 +203,8 @@ def _headers(path: str, operation: Json, status: str, versioned: set[str]) -> li
         "Idempotency-Replayed": good and keyed,
         "Retry-After": status in AGAIN_LATER or (status == "409" and keyed),
         "WWW-Authenticate": status == "401",
-        "RateLimit-Policy": path.startswith(THROTTLED),
-        "RateLimit": path.startswith(THROTTLED),
+        "RateLimit-Policy": is_throttled(path),
+        "RateLimit": is_throttled(path),
         "X-Request-ID": True,
     }
     return [name for name, is_sent in facts.items() if is_sent]

@@ -3,7 +3,10 @@
 import re
 import unicodedata
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
+from app.kit.addresses import CLIENT, subscriber
 from app.kit.problems import Overloaded
 from app.kit.workers import WorkerPool
 from app.settings import HASH_MEMORY, Settings
@@ -19,6 +22,8 @@ with warnings.catch_warnings():
 MINIMUM_LENGTH = 8
 MAXIMUM_LENGTH = 128
 """Characters; a cap, so that nobody can make the server hash megabytes."""
+
+T = TypeVar("T")
 
 NICENESS = 10
 SPACE_SEPARATORS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
@@ -69,10 +74,7 @@ class PasswordHasher:
         Raises:
             Overloaded: too many are waiting.
         """
-        try:
-            return str(await self.pool.run(lambda: CONTEXT.hash(normalised(password)), timeout=self._timeout))
-        except TimeoutError as error:
-            raise Overloaded from error
+        return str(await self._run(lambda: CONTEXT.hash(normalised(password))))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Compare a password with a hash; without one (unknown user) take as long and return False.
@@ -91,8 +93,12 @@ class PasswordHasher:
         Raises:
             Overloaded: too many are waiting.
         """
+        return await self._run(lambda: _verify_and_update(password, hashed))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Let client addresses take turns: one that sends all it can does not make the others wait."""
         try:
-            return await self.pool.run(lambda: _verify_and_update(password, hashed), timeout=self._timeout)
+            return await self.pool.run(work, timeout=self._timeout, owner=subscriber(CLIENT.get()))
         except TimeoutError as error:
             raise Overloaded from error
 

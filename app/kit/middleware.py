@@ -15,6 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit import logs, throttle
+from app.kit.addresses import CLIENT
 from app.kit.metrics import Metrics
 from app.kit.problems import DeadlineExceeded, InternalError, Overloaded, PayloadTooLarge, Problem, TooManyRequests
 from app.kit.throttle import Throttles
@@ -26,8 +27,8 @@ SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SERVER_ERROR = 500
 QUIET = ("/health", "/metrics")
 """Paths asked every few seconds by machines: logged at level debug, and never refused because of load."""
-THROTTLED = "/api/"
-"""Paths with limits of requests a minute begin with this."""
+UNLIMITED = ("/health/ready", "/metrics", "/internal")
+"""Beginnings of the paths that the proxy keeps from the world: it and the monitor ask as often as they like."""
 _chance = random.Random()  # noqa: S311  # nobody has to be unable to guess ids of requests
 HARDENING = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -52,6 +53,11 @@ class Limits:
     def of(cls, settings: Settings) -> "Limits":
         """As the operator has set them."""
         return cls(settings.max_concurrent_requests, settings.request_timeout, settings.max_body_bytes)
+
+
+def is_throttled(path: str) -> bool:
+    """Whether requests of this path are counted for the client's address."""
+    return not path.startswith(UNLIMITED)
 
 
 class _Exchange:
@@ -138,6 +144,7 @@ class Entrance:
         client = scope["client"][0] if scope.get("client") else None
         # Not unbound at the end: each request is a task with a context of its own.
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id, client=client)
+        CLIENT.set(client or "")
         try:
             await self._caught(scope, exchange)
         finally:
@@ -172,7 +179,7 @@ class Entrance:
             self.active -= counts
 
     def _refusal(self, scope: Scope, exchange: _Exchange, *, counts: bool) -> Problem | None:
-        if scope["path"].startswith(THROTTLED):
+        if is_throttled(scope["path"]):
             standing = self._throttles.by_address(scope)
             if standing.refused:
                 return TooManyRequests(retry_after=standing.reset)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from app.kit.addresses import subscriber
 from app.kit.cache import Cache, CacheUnavailableError
 from app.kit.problems import TooManyRequests
 
@@ -35,13 +36,15 @@ class RateLimiter:
     async def take(self, limit: Limit, *subject: str) -> str:
         """Count one attempt and return its ticket for `give_back`.
 
+        Network addresses in the subject stand for their subscriber: of IPv6 that is a /64.
+
         Raises:
             TooManyRequests: it was one too many; Retry-After is the end of the window.
         """
         now = self._clock()
         window = int(now // limit.period)
         # Hashed: addresses and e-mails have no business in Redis's memory and files.
-        digest = hashlib.sha256("\0".join(subject).encode()).hexdigest()[:32]
+        digest = hashlib.sha256("\0".join(map(subscriber, subject)).encode()).hexdigest()[:32]
         key = f"ratelimit:{limit.name}:{window}:{digest}"
         if await self._add(key, 1, limit.period) > limit.attempts:
             raise TooManyRequests(retry_after=max(1, round((window + 1) * limit.period - now)))

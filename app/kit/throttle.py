@@ -8,17 +8,17 @@ Headers: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ 
 """
 
 import hashlib
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 from redis.asyncio import Redis
 from starlette.types import Scope
 
+from app.kit.addresses import subscriber
 from app.kit.background import Background
 from app.kit.cache import Cache, CacheUnavailableError
 from app.kit.problems import TooManyRequests
@@ -30,7 +30,6 @@ SUBJECTS = 10_000
 """Counted at the same time, about 2 MB; the one not heard of for longest is forgotten first."""
 EXCHANGE = 1.0  # seconds
 BATCH = 500  # counters in one message to Redis
-IPV6_SUBSCRIBER = 64  # bits: what one subscriber is given at least, and can use up at will (RFC 6177)
 
 STANDINGS = "throttle.standings"
 """Key of the ASGI scope: where the request's senders stand; its headers are made from it."""
@@ -162,20 +161,6 @@ class Throttles:
         standing = self.accounts.hit(account_id, self._clock())
         scope.setdefault(STANDINGS, []).append(standing)
         standing.check()
-
-
-@lru_cache(4096)
-def subscriber(host: str) -> str:
-    """Whom an address belongs to, as far as that can be told: of IPv6 the network that one customer gets."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), IPV6_SUBSCRIBER), strict=False))
 
 
 class Exchange:

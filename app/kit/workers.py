@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from app.kit.fairqueue import FairQueue
 from app.kit.problems import Overloaded
 
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class _Job:
     def drop(self) -> None:
         """In the event loop of whoever waits: nobody will do it."""
         self.answer.cancel()
+
+    def refuse(self) -> None:
+        """Called in the caller's event loop when another owner's job has taken the place in the queue."""
+        if not self.answer.done():
+            self.answer.set_exception(Overloaded())
 
     def settle(self) -> None:
         """In the event loop of whoever waits."""
@@ -80,7 +86,7 @@ class WorkerPool:
         self._sleeping = 0
         self._rising = 0
         self._closed = False
-        self._waiting: deque[_Job] = deque()
+        self._waiting: FairQueue[_Job] = FairQueue()
         self._running: dict[int, float] = {}
         self._ended: deque[_Job] = deque()
         self._looking_in: asyncio.AbstractEventLoop | None = None
@@ -105,23 +111,30 @@ class WorkerPool:
         with self._lock:
             return time.monotonic() - min(self._running.values()) if self._running else 0.0
 
-    async def run(self, job: Callable[[], T], *, timeout: float) -> T:
+    async def run(self, job: Callable[[], T], *, timeout: float, owner: str = "") -> T:
         """Run `job` in a thread and return its result.
 
         Args:
             job: plain function; it must bound its own running time.
             timeout: seconds after which the caller stops waiting.
+            owner: owners of waiting jobs take turns; when the queue is full, the newest job of the owner with the most
+                jobs makes room for another owner's.
 
         Raises:
-            Overloaded: threads and queue are full; raised at once.
+            Overloaded: threads and queue are full; raised at once, or when another owner's job takes the place.
             TimeoutError: no result in time.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         with self._lock:
-            if self._closed or len(self._waiting) + len(self._running) >= self.threads + self.queue:
+            if self._closed:
                 raise Overloaded
-            self._waiting.append(_Job(job, answer))
+            if len(self._waiting) + len(self._running) >= self.threads + self.queue:
+                displaced = self._waiting.displace(owner)
+                if displaced is None:
+                    raise Overloaded
+                _soon(displaced.answer.get_loop(), displaced.refuse)
+            self._waiting.put(owner, _Job(job, answer))
             self._call()
         if self._patience:
             self._look_again(loop)
@@ -132,8 +145,7 @@ class WorkerPool:
         """Take no more jobs and drop the waiting ones; running ones end by themselves."""
         with self._lock:
             self._closed = True
-            dropped = list(self._waiting)
-            self._waiting.clear()
+            dropped = self._waiting.clear()
             self._called.notify_all()
         for job in dropped:
             _soon(job.answer.get_loop(), job.drop)
@@ -193,7 +205,7 @@ class WorkerPool:
         with self._lock:
             while not self._closed:
                 while self._waiting and not (self._patience and self._soon_free()):
-                    job = self._waiting.popleft()
+                    job = self._waiting.take()
                     if not job.answer.cancelled():
                         self._running[me] = time.monotonic()
                         return job

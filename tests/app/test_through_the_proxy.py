@@ -1,7 +1,11 @@
 """The API as its clients meet it: two replicas behind a real Caddy with the role's configuration."""
 
+import secrets
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,3 +175,85 @@ def test_a_body_that_is_broken_off_is_nobody_elses_fault(front: Front, kind: str
         time.sleep(0.05)
     assert rude.outcomes()
     assert set(statuses) == {200}
+
+
+def flood(front: Front, address: str, stop: threading.Event) -> Counter[int]:
+    """Send log-ins of accounts that do not exist from an address, as fast as they are answered."""
+    headers = {"X-Forwarded-For": address, "X-Proxy-Token": PROXY_TOKEN}
+    statuses: Counter[int] = Counter()
+    with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+        while not stop.is_set():
+            body = {"email": f"{secrets.token_hex(8)}@example.com", "password": "correct horse battery"}
+            statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
+    return statuses
+
+
+def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(front: Front) -> None:
+    person = front.house.person()
+    credentials = {"email": person.email, "password": person.password}
+    stop = threading.Event()
+    addresses = [f"198.51.100.{number}" for number in range(1, 4)]
+    with ThreadPoolExecutor(150) as threads:
+        floods = [threads.submit(flood, front, address, stop) for address in addresses for _ in range(50)]
+        try:
+            time.sleep(1)
+            headers = {"X-Forwarded-For": "203.0.113.9", "X-Proxy-Token": PROXY_TOKEN}
+            with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+                answers = [http.post("/api/v1/auth/login", json=credentials).status_code for _ in range(5)]
+        finally:
+            stop.set()
+        found = sum((each.result() for each in floods), Counter[int]())
+    assert answers == [200] * 5
+    assert set(found) <= {401, 429, 503}
+
+
+def test_failures_of_an_address_are_counted_over_all_accounts(front: Front) -> None:
+    headers = {"X-Forwarded-For": "198.51.100.77", "X-Proxy-Token": PROXY_TOKEN}
+
+    def guess(number: int) -> int:
+        body = {"email": f"victim-{number}@example.com", "password": "correct horse battery"}
+        return http.post("/api/v1/auth/login", json=body).status_code
+
+    with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+        person = sign_in(http, front.house.database, new_user(), "client")  # a success does not count
+        with ThreadPoolExecutor(8) as threads:
+            assert Counter(threads.map(guess, range(110))) == {401: 100, 429: 10}
+        credentials = {"email": person.email, "password": person.password}
+        assert http.post("/api/v1/auth/login", json=credentials).status_code == 429
+
+
+def test_a_network_of_ipv6_counts_as_one_client(front: Front) -> None:
+    with ExitStack() as stack:
+        statuses = Counter[int]()
+        for number in range(12):
+            headers = {"X-Forwarded-For": f"2001:db8:7:7::{number:x}", "X-Proxy-Token": PROXY_TOKEN}
+            http = stack.enter_context(
+                httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers)
+            )
+            body = {"email": "victim@example.com", "password": "correct horse battery"}
+            statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
+    assert statuses == {401: 10, 429: 2}
+
+
+def test_a_flood_of_health_takes_no_replica_out(front: Front) -> None:
+    stop = threading.Event()
+
+    def look() -> Counter[int]:
+        statuses: Counter[int] = Counter()
+        with httpx.Client(base_url=front.house.server.url, timeout=40, trust_env=False) as http:
+            while not stop.is_set():
+                statuses[http.get("/health").status_code] += 1
+        return statuses
+
+    with ThreadPoolExecutor(40) as threads:
+        floods = [threads.submit(look) for _ in range(40)]
+        try:
+            ready = []
+            for _ in range(20):
+                ready.append(httpx.get(f"{front.replica}/health/ready", timeout=40, trust_env=False).status_code)
+                time.sleep(0.1)
+        finally:
+            stop.set()
+        found = sum((each.result() for each in floods), Counter[int]())
+    assert set(ready) == {200}
+    assert set(found) <= {200, 429}

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 from sqlmodel import Session
 
 from app.health.problems import NotReady
-from app.health.service import Health
+from app.health.service import REUSED_FOR, Health
 from app.kit.cache import Cache
 from app.kit.database import Database
 from app.kit.problems import DatabaseUnavailable, Problem
@@ -111,10 +111,72 @@ def test_threads_that_do_not_come_back_are_seen(settings: Settings, database: Da
         assert time.monotonic() - started < 3
         assert (await health.summary()).status == "unavailable"
         gate.set()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(REUSED_FOR + 0.1)
         await health.ready()
 
     try:
         asyncio.run(scene())
     finally:
         gate.set()
+
+
+def test_any_number_of_looks_costs_one_check_at_a_time(settings: Settings, database: Database) -> None:
+    health = Health(database, Cache(settings))
+    checks = 0
+    check = database.check
+
+    async def counted(*, within: float) -> None:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0.05)
+        await check(within=within)
+
+    database.check = counted  # type: ignore[method-assign]
+
+    async def scene() -> None:
+        await asyncio.gather(*(health.ready() for _ in range(100)), *(health.summary() for _ in range(100)))
+        assert checks == 1
+        await health.ready()
+        assert checks == 1
+        await asyncio.sleep(REUSED_FOR)
+        await health.ready()
+        assert checks == 2
+
+    asyncio.run(scene())
+
+
+def test_a_look_that_is_given_up_spoils_nobody_elses(settings: Settings, database: Database) -> None:
+    health = Health(database, Cache(settings))
+
+    async def scene() -> None:
+        hasty, patient = asyncio.create_task(health.ready()), asyncio.create_task(health.ready())
+        await asyncio.sleep(0)
+        hasty.cancel()
+        assert (await patient).writes == "ok"
+
+    asyncio.run(scene())
+
+
+def test_readiness_does_not_wait_behind_the_reads_of_clients(settings: Settings, database: Database) -> None:
+    health = Health(database, Cache(settings))
+
+    async def scene() -> None:
+        reads = [asyncio.create_task(database.read(lambda _: time.sleep(0.01))) for _ in range(100)]
+        await asyncio.sleep(0.02)
+        await health.ready()
+        assert not all(read.done() for read in reads)
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_a_replica_that_leaves_says_so_at_once(settings: Settings, database: Database) -> None:
+    health = Health(database, Cache(settings))
+
+    async def scene() -> None:
+        await health.ready()
+        health.leave()
+        with pytest.raises(NotReady):
+            await health.ready()
+
+    asyncio.run(scene())

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Scope
 
+from app.kit.addresses import subscriber
 from app.kit.cache import Cache
 from app.kit.problems import TooManyRequests
-from app.kit.throttle import WINDOW, Exchange, Standing, Throttle, Throttles, headers, subscriber
+from app.kit.throttle import WINDOW, Exchange, Standing, Throttle, Throttles, headers
 from app.settings import Settings
 from tests.app.conftest import Redis
 
