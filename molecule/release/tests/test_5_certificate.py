@@ -11,6 +11,10 @@ from checkout import Checkout
 from converged import DIRECTORY, PROXY, address, all_healthy, inspect, wait_until
 from testinfra.host import Host
 
+from bench import rude_clients
+from bench.clients import WellBehaved, beside
+from bench.rude_clients import Target
+
 DOMAIN = "api.example.test"
 LIFETIME = 2  # minutes
 ROOT_CERTIFICATE = f"{DIRECTORY}/proxy/data/caddy/pki/authorities/local/root.crt"
@@ -68,6 +72,15 @@ def test_http_leads_to_https() -> None:
     headers = {"Host": DOMAIN}
     answer = httpx.get(f"http://{address()}/docs", headers=headers, trust_env=False, follow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (308, f"https://{DOMAIN}/docs")
+
+
+@pytest.mark.parametrize("kind", sorted(rude_clients.TLS))
+def test_clients_that_misbehave_over_tls_do_nothing_to_the_others(kind: str) -> None:
+    target = Target(address(), 443, DOMAIN)
+    row = beside(kind, target, WellBehaved(target), seconds=4)
+    print(f"\n{kind}: {dict(row.outcomes)}; others: {len(row.measured.seconds)} requests, p99 {row.measured.p99:.2f} s")
+    assert row.outcomes, "the clients that misbehave have done nothing"
+    assert not row.measured.failures
 
 
 def test_a_certificate_is_renewed_before_it_ends(trust: Callable[[], ssl.SSLContext]) -> None:
