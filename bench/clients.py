@@ -81,8 +81,7 @@ class WellBehaved:
         answer = self._http.request("GET", SERVICES)
         if answer.status != 200:  # noqa: PLR2004
             raise RuntimeError(f"{SERVICES} answers {answer.status}: {answer.data!r}")
-        hourly = next(each for each in answer.json()["items"] if each["measures"] == ["hours"])
-        self._order = {"service_id": hourly["id"], "hours": 2}
+        self._order = {"service_id": answer.json()["items"][0]["id"], "square_metres": 60, "rooms": 3, "hours": 2}
 
     def work(self, seconds: float) -> Measured:
         """Send requests for so many seconds and wait for their answers."""

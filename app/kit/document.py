@@ -5,6 +5,7 @@ operation may answer with, be it through the proxy, are added here, too.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from app.settings import Settings
 Json = dict[str, Any]
 
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
 LITERAL = frozenset({"default", "example", "examples", "enum", "const"})
 """Keywords whose values are no schemas."""
 BY_ANYBODY = described(InternalError, BadGateway, Overloaded, DeadlineExceeded)
@@ -124,6 +126,8 @@ def _built(app: FastAPI, settings: Settings) -> Json:
             references = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
             answer["headers"] = answer.get("headers", {}) | references
         _give_examples(operation, schemas)
+    for name in _sent(document):
+        _say_defaults(schemas[name])
     for schema in schemas.values():
         _drop_titles(schema.get("properties", {}))
     _drop_titles(document["paths"])
@@ -208,6 +212,27 @@ def _headers(path: str, operation: Json, status: str, versioned: set[str]) -> li
         "X-Request-ID": True,
     }
     return [name for name, is_sent in facts.items() if is_sent]
+
+
+def _sent(document: Json) -> set[str]:
+    """Names of the schemas that bodies of requests are made of."""
+    schemas = document["components"]["schemas"]
+    found: set[str] = set()
+    waiting = [each["requestBody"] for _, each in _operations(document) if "requestBody" in each]
+    while waiting:
+        for name in set(REFERENCE.findall(json.dumps(waiting.pop()))) - found:
+            found.add(name)
+            waiting.append(schemas[name])
+    return found
+
+
+def _say_defaults(schema: Json) -> None:
+    """Tell of defaults in words: makers of clients take a property with `default` for one that is always there."""
+    for property_ in schema.get("properties", {}).values():
+        if "default" in property_:
+            default = json.dumps(property_.pop("default"), ensure_ascii=False)
+            sentence = f"Without it: `{default}`"
+            property_["description"] = ". ".join(filter(None, [property_.get("description", "").rstrip("."), sentence]))
 
 
 def _give_examples(operation: Json, schemas: Json) -> None:

@@ -7,17 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from converged import API, API_2, HOST, ROOT, address
 from testinfra.host import Host
 
 from tests.walks import run, run_example, write_time_passes
 
+pytestmark = pytest.mark.usefixtures("company")
 CLIENTS = ROOT / "tools" / "clients"
 DATABASE = "cleaning_service_stable.db"
-PASSWORD = "correct horse battery"
-STAFF = (("office@example.com", "Mia Manager", "manager"), ("cleaner-1@example.com", "Boris Ivanov", "cleaner"))
 ORIGIN = "http://shop.example.com"
 """Named by stack_cors_origins in this scenario's inventory."""
 
@@ -32,23 +30,6 @@ def began(host: Host) -> str:
 def base() -> str:
     """The service's address."""
     return f"http://{address()}"
-
-
-@pytest.fixture(autouse=True)
-def _company(world: httpx.Client) -> None:
-    """See that there are a service, an office and a cleaner, as `seed` makes them."""
-    login = world.post("/api/v1/auth/login", json={"email": "admin@example.com", "password": PASSWORD})
-    admin = {"Authorization": f"Bearer {login.json()['access_token']}", "If-Match": "*"}
-    for email, name, role in STAFF:
-        person = {"email": email, "password": PASSWORD, "full_name": name}
-        registered = world.post("/api/v1/auth/register", json=person)
-        if registered.status_code == 201:
-            change = world.patch(f"/api/v1/users/{registered.json()['id']}", json={"role": role}, headers=admin)
-            assert change.status_code == 200, change.text
-    if not world.get("/api/v1/services").json()["items"]:
-        service = {"name": "Regular cleaning", "base_price": 1500, "price_per_square_metre": 60, "base_minutes": 90}
-        added = world.post("/api/v1/services", json=service, headers=admin)
-        assert added.status_code == 201, added.text
 
 
 @pytest.fixture
