@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 
+import structlog
 from sqlalchemy import delete
 from sqlmodel import Session, col
 
@@ -77,7 +78,9 @@ class Privacy:
         account.email = f"erased-{account_id}@erased.invalid"
         account.full_name, account.phone, account.email_verified_at = ERASED_NAME, None, None
         account.password_hash = UNUSABLE
-        self._roles.set(session, account, Role(account.role), is_active=False, actor_id=account_id)
+        # What follows for others' bookings is written down without the address of the person who is erased.
+        with structlog.contextvars.bound_contextvars(client=None):
+            self._roles.set(session, account, Role(account.role), is_active=False, actor_id=account_id)
         people.index(session, account)
         codes.revoke(session, account_id)
         # Their refresh tokens go with them: the foreign key cascades.

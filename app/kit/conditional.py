@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from app.kit.problems import WHEN_MISSING, FieldError, Problem, ValidationFailed
 
@@ -132,7 +133,8 @@ ANY_VERSION = Expected(None)
 
 
 def _if_match(description: str) -> Any:  # noqa: ANN401  # as FastAPI declares its headers
-    return Header(pattern=_LIST, description=description, examples=["*"])
+    # Of an optional value pydantic would leave the pattern out of the document.
+    return Header(pattern=_LIST, description=description, examples=["*"], json_schema_extra={"pattern": _LIST})
 
 
 def _expected(request: Request) -> Expected:
@@ -154,7 +156,8 @@ async def expected(
 async def optionally_expected(
     request: Request,
     if_match: Annotated[
-        str | None, _if_match("The ETag that was read, several of them, or `*`; without it any version will do")
+        str | SkipJsonSchema[None],
+        _if_match("The ETag that was read, several, or `*`; without it any version will do"),
     ] = None,
 ) -> Expected:
     """Dependency: the If-Match header, if there is one."""

@@ -16,7 +16,9 @@ def test_every_answer_says_where_the_consumer_stands(house: House) -> None:
         assert answer.headers["RateLimit-Policy"].startswith('"address";q=1000000;w=60')
         assert answer.headers["RateLimit"].startswith('"address";r=')
     assert '"account";r=' in person.http.get("/api/v1/users/me").headers["RateLimit"]
-    for path in ("/health/live", "/docs", "/metrics"):
+    for path in ("/health/live", "/docs", "/openapi.json"):
+        assert "RateLimit" in house.anonymous.get(path).headers
+    for path in ("/health/ready", "/metrics"):
         assert "RateLimit" not in house.anonymous.get(path).headers
 
 

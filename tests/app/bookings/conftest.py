@@ -14,6 +14,8 @@ from tests.app.people import Person
 
 Json = dict[str, Any]
 
+INSISTING = {"allow_duplicate": True}
+
 
 @dataclass
 class Company:
@@ -29,15 +31,17 @@ class Company:
         return make_cleaner(self.house, hours)
 
     def book(self, starts_at: datetime, **changes: object) -> Json:
-        """A new booking of the client's."""
-        answer = book(self.client.http, order(self.service, starts_at, **changes))
+        """A new booking of the client's, who may have the same one already."""
+        answer = book(self.client.http, order(self.service, starts_at, **INSISTING | changes))
         assert answer.status_code == 201, answer.text
         created: Json = answer.json()
         return created
 
     def book_soon(self, starts_at: datetime, **changes: object) -> Json:
         """Like `book`, by the manager, who needs no notice."""
-        answer = book(self.manager.http, order(self.service, starts_at, client_id=self.client.id, **changes))
+        answer = book(
+            self.manager.http, order(self.service, starts_at, client_id=self.client.id, **INSISTING | changes)
+        )
         assert answer.status_code == 201, answer.text
         created: Json = answer.json()
         return created

@@ -33,7 +33,7 @@ def test_the_least_loaded_of_the_day_goes_then_of_the_week(company: Company) -> 
 
 
 def test_nobody_goes_where_nobody_is_free(company: Company, noon: datetime) -> None:
-    body = order(company.service, noon)
+    body = order(company.service, noon, allow_duplicate=True)
     problem(book(company.client.http, body), 409, "slot-unavailable")
     company.hire({noon.weekday(): [(12 * 60, 13 * 60)]})
     problem(book(company.client.http, order(company.service, noon + timedelta(minutes=30))), 409, "slot-unavailable")
