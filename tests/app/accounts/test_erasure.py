@@ -129,8 +129,8 @@ def test_of_an_erased_cleaner_clients_letters_do_not_tell(mail_house: House) -> 
         rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
         body = order(make_service(house.database), at(day_ahead(8), 10))
         booked = client.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-    assert booked.json()["cleaner"]["full_name"] == traces.name
-    erase(cleaner)
+        assert booked.json()["cleaner"]["full_name"] == traces.name
+        erase(cleaner)
     # The client's own answer is kept for a day, as the client may repeat the request.
     assert [each for each in traces.found(house) if "idempotency_record.answer" not in each] == []
     (letter,) = letters_to(house, client)
