@@ -9,6 +9,9 @@ from app.bookings.models import Booking, BookingState
 from app.bookings.problems import DuplicateBooking
 from app.kit.places import place_of
 
+UNCOUNTED = (BookingState.CANCELLED, BookingState.NO_SHOW)
+"""States of a visit that does not take place."""
+
 
 def refuse_duplicate(
     session: Session, accounts: Accounts, booking: Booking, *, starts_at: datetime, address: str
@@ -23,7 +26,7 @@ def refuse_duplicate(
         address: where it is to be; spellings of the same address are equal.
 
     Raises:
-        DuplicateBooking: there is one that is not cancelled.
+        DuplicateBooking: there is one that was neither cancelled nor missed.
     """
     accounts.lock(session, booking.client_id)
     query = select(Booking).where(Booking.client_id == booking.client_id, col(Booking.starts_at) == starts_at)
@@ -31,7 +34,7 @@ def refuse_duplicate(
         if (
             each.id != booking.id
             and each.service_id == booking.service_id
-            and each.state != BookingState.CANCELLED
+            and each.state not in UNCOUNTED
             and place_of(each.address) == place_of(address)
         ):
             raise DuplicateBooking(existing_id=each.id, reference=each.reference)

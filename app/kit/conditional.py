@@ -13,6 +13,8 @@ from app.kit.problems import WHEN_MISSING, FieldError, Problem, ValidationFailed
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _LIST = rf"^[ \t]*(?:\*|(?:,[ \t]*)*{_TAG}(?:[ \t]*,(?:[ \t]*{_TAG})?)*)[ \t]*$"
+DOCUMENTED_PATTERN = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+"""What clients send, simpler than what is accepted."""
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _FIELD_VALUE = re.compile(_LIST)
 _ENCODING = re.compile(r"-(?:gzip|zstd|br)$")
@@ -133,8 +135,8 @@ ANY_VERSION = Expected(None)
 
 
 def _if_match(description: str) -> Any:  # noqa: ANN401  # as FastAPI declares its headers
-    # Of an optional value pydantic would leave the pattern out of the document.
-    return Header(pattern=_LIST, description=description, examples=["*"], json_schema_extra={"pattern": _LIST})
+    # Documented only: all lines of the header are one list, which `_expected` checks.
+    return Header(description=description, examples=["*"], json_schema_extra={"pattern": DOCUMENTED_PATTERN})
 
 
 def _expected(request: Request) -> Expected:
@@ -149,7 +151,7 @@ async def expected(
     request: Request, if_match: Annotated[str, _if_match("The ETag that was read, several of them, or `*`")]
 ) -> Expected:
     """Dependency: the If-Match header, which must be there."""
-    del if_match  # declares and checks the first line; all lines count
+    del if_match  # declares that it must be there; all lines count
     return _expected(request)
 
 

@@ -243,7 +243,7 @@ def _give_examples(operation: Json, schemas: Json) -> None:
             parameter |= {"style": "form", "explode": True}  # the default, said for readers
         if parameter["name"] == "Idempotency-Key":
             parameter["example"] = examples.KEY
-        elif parameter["required"]:
+        elif parameter["required"] or parameter["name"].lower() == "if-match":
             parameter["example"] = examples.of_schema(schema, schemas, parameter["name"])
     for content in operation.get("requestBody", {}).get("content", {}).values():
         content["example"] = examples.of_schema(content["schema"], schemas)

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,10 @@ from sqlmodel import Session, SQLModel
 
 from app.accounts import sessions
 from app.accounts.people import people
-from app.bookings import queries
+from app.accounts.service import Accounts
+from app.bookings import assignment, queries
+from app.bookings.duplicates import refuse_duplicate
+from app.bookings.problems import DuplicateBooking, SlotUnavailable
 from app.kit import audit
 from app.kit.idempotency import Attempt, RequestInProgress
 from app.kit.migrations import DIRECTORY
@@ -154,6 +158,107 @@ def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
     assert sorted(outcomes) == ["refused", "taken"]
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*), count(DISTINCT booking_id) FROM booking_slot")).one() == (2, 1)
+
+
+def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetime, address: str) -> bookings.Booking:
+    return bookings.Booking(
+        reference=reference,
+        client_id=client_id,
+        service_id=service_id,
+        service_name="Cleaning",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=1),
+        address=address,
+        price=1,
+        currency="EUR",
+        quote={},
+    )
+
+
+def outcome_of_two(
+    engine: Engine,
+    first: bookings.Booking,
+    second: bookings.Booking,
+    write: Callable[[Session, bookings.Booking], None],
+) -> list[str]:
+    """Write the second booking while the first is written but not committed; returns "done" or the problem, in order.
+
+    The first transaction ends when the second one waits for a lock, or has ended after at most five seconds.
+    """
+    written, ended = threading.Event(), threading.Event()
+    outcomes: dict[str, str] = {}
+
+    def attempt(booking: bookings.Booking, before_commit: Callable[[], None]) -> None:
+        name = booking.reference
+        with Session(engine) as session:
+            try:
+                write(session, booking)
+                session.flush()
+                before_commit()
+                session.commit()
+                outcomes[name] = "done"
+            except (DuplicateBooking, SlotUnavailable) as problem:
+                outcomes[name] = problem.slug
+
+    def wait_for_the_second() -> None:
+        written.set()
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        give_up = time.monotonic() + 5
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            while time.monotonic() < give_up and not ended.is_set() and not connection.execute(waiting).scalar_one():
+                time.sleep(0.02)
+
+    def follow() -> None:
+        written.wait(10)
+        attempt(second, lambda: None)
+        ended.set()
+
+    names = [first.reference, second.reference]
+    threads = [threading.Thread(target=attempt, args=(first, wait_for_the_second)), threading.Thread(target=follow)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return [outcomes[name] for name in names]
+
+
+@pytest.fixture
+def bookable(engine: Engine, cleaner: str) -> tuple[str, str]:
+    """The cleaner, who works on Tuesdays, and the service."""
+    with Session(engine) as session:
+        session.execute(text("DELETE FROM working_hours"))
+        session.add(staff.WorkingHours(cleaner_id=cleaner, weekday=1, starts=0, ends=24 * 60))
+        service = session.execute(text("SELECT id FROM cleaning_service")).scalar_one()
+        session.commit()
+        return cleaner, str(service)
+
+
+def test_of_two_visits_without_time_to_travel_at_the_same_moment_one_is_booked(
+    engine: Engine, bookable: tuple[str, str]
+) -> None:
+    settings = Settings.model_validate({"secret_key": "s" * 32, "canary_token": "c" * 32})
+    tuesday = START + timedelta(days=1)
+
+    def write(session: Session, booking: bookings.Booking) -> None:
+        booking.cleaner_id = assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
+        session.add(booking)
+        assignment.occupy(session, booking)
+
+    first = visit_of(*bookable, "first", tuesday, "Main Street 5")
+    second = visit_of(*bookable, "second", tuesday + timedelta(hours=1), "Side Road 7")
+    assert outcome_of_two(engine, first, second, write) == ["done", "slot-unavailable"]
+
+
+def test_of_two_equal_visits_at_the_same_moment_one_is_booked(engine: Engine, bookable: tuple[str, str]) -> None:
+    accounts_of = object.__new__(Accounts)  # of which only the lock is used, which needs nothing
+
+    def write(session: Session, booking: bookings.Booking) -> None:
+        refuse_duplicate(session, accounts_of, booking, starts_at=booking.starts_at, address=booking.address)
+        session.add(booking)
+
+    first = visit_of(*bookable, "third", START + timedelta(days=7), "Main Street 5")
+    second = visit_of(*bookable, "fourth", START + timedelta(days=7), "MAIN STREET, 5")
+    assert outcome_of_two(engine, first, second, write) == ["done", "duplicate-booking"]
 
 
 def test_the_audit_log_is_append_only(engine: Engine) -> None:

@@ -1,12 +1,12 @@
 """The same visit twice is a mistake, unless somebody insists."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from tests.app.bookings.conftest import Company, Json, do, problem
-from tests.app.company import book, make_service, order, rows
+from tests.app.company import book, execute, make_service, order, rows, stored
 
 HOUR = timedelta(hours=1)
 
@@ -49,6 +49,18 @@ def test_another_client_service_time_or_address_is_another_visit(company: Compan
 def test_a_cancelled_booking_does_not_count(company: Company, noon: datetime) -> None:
     company.hire()
     assert do(company.client, company.book(noon), "cancel", {}).status_code == 200
+    assert again(company, noon).status_code == 201
+
+
+def test_a_missed_visit_does_not_count(company: Company, noon: datetime) -> None:
+    company.hire()
+    company.hire()
+    missed = company.book(noon)
+    move = "UPDATE booking SET starts_at = ?, ends_at = ? WHERE id = ?"
+    begun = datetime.now(UTC)
+    execute(company.house.database, move, stored(begun), stored(begun + HOUR), missed["id"])
+    assert do(company.manager, missed, "no-show").json()["state"] == "no_show"
+    execute(company.house.database, move, stored(noon), stored(noon + HOUR), missed["id"])
     assert again(company, noon).status_code == 201
 
 
