@@ -188,6 +188,7 @@ def flood(front: Front, address: str, stop: threading.Event) -> Counter[int]:
     return statuses
 
 
+@pytest.mark.alone
 def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(front: Front) -> None:
     person = front.house.person()
     credentials = {"email": person.email, "password": person.password}
@@ -217,7 +218,9 @@ def test_failures_of_an_address_are_counted_over_all_accounts(front: Front) -> N
     with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
         person = sign_in(http, front.house.database, new_user(), "client")  # a success does not count
         with ThreadPoolExecutor(8) as threads:
-            assert Counter(threads.map(guess, range(110))) == {401: 100, 429: 10}
+            found = Counter(threads.map(guess, range(210)))  # more than two windows let through: one may end in between
+        assert found.keys() == {401, 429}
+        assert 100 <= found[401] <= 200
         credentials = {"email": person.email, "password": person.password}
         assert http.post("/api/v1/auth/login", json=credentials).status_code == 429
 
@@ -225,16 +228,18 @@ def test_failures_of_an_address_are_counted_over_all_accounts(front: Front) -> N
 def test_a_network_of_ipv6_counts_as_one_client(front: Front) -> None:
     with ExitStack() as stack:
         statuses = Counter[int]()
-        for number in range(12):
+        for number in range(22):  # more than two windows let through: one may end in between
             headers = {"X-Forwarded-For": f"2001:db8:7:7::{number:x}", "X-Proxy-Token": PROXY_TOKEN}
             http = stack.enter_context(
                 httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers)
             )
             body = {"email": "victim@example.com", "password": "correct horse battery"}
             statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
-    assert statuses == {401: 10, 429: 2}
+    assert statuses.keys() == {401, 429}
+    assert 10 <= statuses[401] <= 20
 
 
+@pytest.mark.alone
 def test_a_flood_of_health_takes_no_replica_out(front: Front) -> None:
     stop = threading.Event()
 
