@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,6 +24,8 @@ from app.settings import Settings
 
 Json = dict[str, Any]
 
+PREBUILT = Path(__file__).with_suffix(".json")
+"""The document that the image's build has made, which no request has to wait for; a checkout has none."""
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
 LITERAL = frozenset({"default", "example", "examples", "enum", "const"})
@@ -78,9 +81,10 @@ class Document:
         self._fillable: examples.Fillable | None = None
 
     def build(self) -> examples.Fillable:
-        """Take the time for what needs to be done once: up to a second."""
+        """Do what needs to be done once: a second of computing, or reading the file that the image has."""
         if self._fillable is None:
-            built = _built(self._app, self._settings)
+            built = json.loads(PREBUILT.read_bytes()) if PREBUILT.exists() else _built(self._app)
+            built["servers"] = _servers(self._settings)
             self._fillable = examples.Fillable(json.dumps(built, ensure_ascii=False, separators=(",", ":")))
         return self._fillable
 
@@ -95,14 +99,19 @@ class Document:
         return self.build().filled(start, zone, on_offer)
 
 
-def _built(app: FastAPI, settings: Settings) -> Json:
+def prebuild(app: FastAPI) -> None:
+    """Write the document to `PREBUILT`."""
+    PREBUILT.unlink(missing_ok=True)
+    PREBUILT.write_text(json.dumps(_built(app)), encoding="utf-8")
+
+
+def _built(app: FastAPI) -> Json:
     document = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
         tags=app.openapi_tags,
         routes=flat(app.routes),
-        servers=_servers(settings),
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

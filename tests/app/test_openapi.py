@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from app.kit import document
 from app.kit.document import HEADERS
 from app.kit.problems import ProblemDetails
 from app.main import EXPOSED, ROUTERS, create_app
@@ -89,6 +91,26 @@ def test_public_operations_say_that_they_are(application: FastAPI) -> None:
 def test_the_document_says_where_the_service_is(public_url: str, expected: list[str]) -> None:
     settings = Settings(secret_key="s" * 32, canary_token="c" * 32, public_url=public_url)
     assert [each["url"] for each in create_app(settings).openapi()["servers"]] == expected
+
+
+def test_the_document_that_an_image_has_is_the_one_that_its_application_would_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = Settings(
+        secret_key="o" * 32, canary_token="o" * 32, public_url="https://api.example.com", business_timezone="Asia/Tokyo"
+    )
+    built = create_app(other).openapi()
+    monkeypatch.setattr(document, "PREBUILT", tmp_path / "document.json")
+    document.prebuild(create_app(Settings(secret_key="s" * 32, canary_token="c" * 32)))
+    monkeypatch.setattr(document, "_built", None)
+    assert _without_examples(create_app(other).openapi()) == _without_examples(built)
+
+
+def _without_examples(schema: Any) -> Any:  # noqa: ANN401  # any JSON
+    """The same without what is made anew for each request."""
+    if isinstance(schema, dict):
+        return {key: _without_examples(each) for key, each in schema.items() if key not in {"example", "examples"}}
+    return [_without_examples(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def test_several_values_are_several_parameters(application: FastAPI) -> None:
