@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -30,12 +33,45 @@ def main() -> int:
     settings = load_settings_or_exit()
     with logs.running(settings):
         try:
-            ensure(settings)
+            with _own_socket_file(settings.socket_file):
+                ensure(settings)
+                _run(settings)
         except MigrationError as error:
             sys.stderr.write(f"Not starting, the database could not be migrated: {error}\n")
             return 1
-        _run(settings)
+        except SocketFileError as error:
+            sys.stderr.write(f"Not starting: {error}\n")
+            return 1
     return 0
+
+
+class SocketFileError(Exception):
+    """SOCKET_FILE cannot be used; the text says why."""
+
+
+@contextlib.contextmanager
+def _own_socket_file(path: Path | None) -> Iterator[None]:
+    """See that no other process listens on the socket, and remove what a killed one has left.
+
+    The lock beside it, and not an attempt to connect, tells whether there is another one: the kernel releases it with
+    the process that holds it, and of two processes that start at once only one gets it.
+
+    Raises:
+        SocketFileError: another process listens there, or the directory cannot be written to.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("w", encoding="ascii")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise SocketFileError(f"another process listens on {path}") from None
+    except OSError as error:
+        raise SocketFileError(f"{error.filename or path} cannot be used: {error.strerror}") from error
+    with lock:
+        yield
 
 
 def _run(settings: Settings) -> None:
@@ -44,6 +80,7 @@ def _run(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        uds=str(settings.socket_file) if settings.socket_file else None,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -107,6 +144,7 @@ class LeavingServer(uvicorn.Server):
     async def _stop_listening(self) -> None:
         """Close the sockets at a moment when nobody waits in their queues, whom the kernel would cut off."""
         loop = asyncio.get_running_loop()
+        self._remove_socket_file()
         for server in self.servers:
             queues = [socket.socket(fileno=os.dup(listening.fileno())) for listening in server.sockets]
             server.close()
@@ -118,6 +156,11 @@ class LeavingServer(uvicorn.Server):
                 for connection in accepted:
                     connection.setblocking(False)  # noqa: FBT003
                     await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _remove_socket_file(self) -> None:
+        """Let no new connection come, before the last queue is read."""
+        if self.config.uds:
+            Path(self.config.uds).unlink(missing_ok=True)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself makes them

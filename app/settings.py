@@ -161,6 +161,9 @@ class Settings(BaseSettings):
 
     host: str = Field("0.0.0.0", description="the address to listen on")  # noqa: S104  # inside a container
     port: int = _count(8000, 1, 65535)
+    socket_file: Path | None = Field(
+        None, description="the path of a Unix socket to listen on instead of HOST and PORT, or nothing"
+    )
     proxy_token: SecretStr | None = Field(
         None,
         min_length=32,

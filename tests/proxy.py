@@ -41,8 +41,8 @@ def configuration(directory: Path, replicas: list[str], ports: dict[str, int]) -
     for before, after in {
         "http_port 8080": f"http_port {ports['http']}",
         "https_port 443": f"https_port {ports['https']}",
-        "http://:8099": f"http://127.0.0.1:{ports['health']}",
-        **{f"api{suffix}:8000": f"127.0.0.1:{ports['api' + suffix]}" for suffix in replicas},
+        "http://:8099": f"http://:{ports['health']}",
+        "/run/api": str(directory / "run"),
         patience[0]: "lb_try_duration 300ms",
         "/srv/status": str(directory / "status"),
         "/etc/caddy/pages": str(directory / "pages"),
@@ -55,22 +55,26 @@ def configuration(directory: Path, replicas: list[str], ports: dict[str, int]) -
     return path
 
 
+def replica_socket(directory: Path, suffix: str) -> Path:
+    """Return where a replica has to listen for the proxy whose files are in `directory`."""
+    run = directory / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    return run / f"cleaning_service_api_stable{suffix}.sock"
+
+
 @contextmanager
-def caddy(directory: Path, replicas: list[str], api: int, api_2: int = 0) -> Iterator[Proxy]:
+def caddy(directory: Path, replicas: list[str]) -> Iterator[Proxy]:
     """Run Caddy in front of replicas.
 
     Args:
-        directory: for its files.
-        replicas: their suffixes in the configuration; that of the first is empty.
-        api: the port of the first replica, whether or not anybody listens there.
-        api_2: the port of the second one; 0: nobody listens there.
+        directory: for its files, and with the replicas' sockets.
+        replicas: their suffixes; that of the first is empty. Whether they are there, shows when they are asked.
     """
     program = shutil.which("caddy")
     assert program, "make setup installs caddy into .venv/bin"
     (directory / "status").mkdir(parents=True)
     shutil.copytree(STACK / "files" / "pages", directory / "pages")
     ports = {name: free_port() for name in ("http", "https", "health")}
-    ports |= {"api": api, "api_2": api_2 or free_port()}
     config = configuration(directory, replicas, ports)
     log = directory / "log"
     with log.open("w") as file:

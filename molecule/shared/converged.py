@@ -20,6 +20,8 @@ DIRECTORY = "/opt/fastapi-backend"
 COMPOSE = f"docker-compose -f {DIRECTORY}/docker-compose.stable.yml"
 API = "cleaning_service_api_stable"
 API_2 = "cleaning_service_api_stable_2"
+ASK_API = f"--unix-socket {DIRECTORY}/run/{API}.sock http://api"
+"""For curl on the host: the first replica itself."""
 REDIS = "cleaning_service_redis_stable"
 PROXY = "cleaning_service_proxy_stable"
 CONTAINERS = (API, API_2, REDIS, PROXY)

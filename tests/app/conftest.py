@@ -61,6 +61,28 @@ class Server:
     database: Path
     log: Path
 
+    socket_file: Path | None = None
+    """Where it listens instead; `url` is then only the beginning of what is asked for."""
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
+        """Return a client of its own, to be closed, which sends these headers with each request."""
+        socket_file = str(self.socket_file) if self.socket_file else None
+        transport = httpx.HTTPTransport(uds=socket_file)
+        return httpx.Client(base_url=self.url, timeout=40, trust_env=False, transport=transport, headers=headers)
+
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        if self.socket_file is None:
+            return socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=10)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(10)
+        try:
+            connection.connect(str(self.socket_file))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
     def rows(self) -> int:
         """Return the number of accounts in the file."""
         connection = dbapi2.connect(self.database)
@@ -162,19 +184,28 @@ def api_server(directory: Path, environment: dict[str, str]) -> Iterator[Server]
             stdout=out,
             stderr=out,
         )
+    socket_file = environment.get("SOCKET_FILE")
+    server = Server(
+        process,
+        f"http://127.0.0.1:{port}",
+        directory / "test.db",
+        log,
+        Path(socket_file) if socket_file else None,
+    )
     with ended(process):
-        url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        yield Server(process, url, directory / "test.db", log)
+        with server.client() as client:
+            while True:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                try:
+                    server.connect().close()  # httpx does not close a Unix socket that it could not connect
+                    if client.get("/health/ready").status_code == 200:
+                        break
+                except (OSError, httpx.TransportError):
+                    pass
+                time.sleep(0.05)
+        yield server
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ DEFAULTS = {
     "LOOP_WATCHDOG_SECONDS": 10,
     "HOST": "0.0.0.0",  # noqa: S104
     "PORT": 8000,
+    "SOCKET_FILE": None,
     "PROXY_TOKEN": None,
     "FORWARDED_ALLOW_IPS": "127.0.0.1",
     "LOG_LEVEL": "info",

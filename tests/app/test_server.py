@@ -12,23 +12,31 @@ import httpx
 import pytest
 from pysqlite3 import dbapi2
 
-from tests.app.conftest import Serve, new_user
+from tests.app.conftest import ROOT, Serve, Server, new_user
 
 REGISTER = "/api/v1/auth/register"
 
 
-def healthcheck(environment: dict[str, str], port: int) -> int:
-    command = [sys.executable, "-m", "app", "healthcheck"]
-    return subprocess.run(command, env=environment | {"PORT": str(port)}, timeout=10, check=False).returncode
+@pytest.fixture(params=["TCP", "Unix"])
+def listening(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The settings for one way to listen."""
+    return {"SOCKET_FILE": str(tmp_path / "api.sock")} if request.param == "Unix" else {}
 
 
-def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, environment: dict[str, str]) -> None:
-    server = serve(HASH_WORKERS="1")
-    port = int(server.url.rpartition(":")[2])
-    assert healthcheck(environment, port) == 0
+def healthcheck(server: Server) -> int:
+    """Ask as the container does: without the packages, and with nothing in the environment but where to ask."""
+    where = {"SOCKET_FILE": str(server.socket_file)} if server.socket_file else {"PORT": server.url.rpartition(":")[2]}
+    command = [sys.executable, "-I", "-S", str(ROOT / "app/health/probe.py")]
+    return subprocess.run(command, env=where, timeout=10, check=False).returncode
+
+
+def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, listening: dict[str, str]) -> None:
+    server = serve(HASH_WORKERS="1", **listening)
+    assert healthcheck(server) == 0
 
     def register() -> int:
-        return httpx.post(server.url + REGISTER, json=new_user(), timeout=40, trust_env=False).status_code
+        with server.client() as client:
+            return client.post(REGISTER, json=new_user()).status_code
 
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         running = [pool.submit(register) for _ in range(10)]
@@ -37,13 +45,13 @@ def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, environment: d
         assert {request.result() for request in running} == {201}
     assert server.process.wait(20) == 0
     assert "Finished server process" in server.log.read_text()
-    assert healthcheck(environment, port) == 1
+    assert healthcheck(server) == 1
 
 
-def test_before_it_ends_it_says_so_and_works_on(serve: Serve) -> None:
+def test_before_it_ends_it_says_so_and_works_on(serve: Serve, listening: dict[str, str]) -> None:
     """Long enough for a proxy to turn away: every request in between is answered."""
-    server = serve(DRAIN_SECONDS="2")
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    server = serve(DRAIN_SECONDS="2", **listening)
+    with server.client() as client:
         assert "connection" not in client.get("/health/live").headers
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -52,6 +60,7 @@ def test_before_it_ends_it_says_so_and_works_on(serve: Serve) -> None:
             assert client.post(REGISTER, json=new_user()).status_code == 201
             assert client.get("/health").status_code == 200
         assert ready.status_code == 503
+        assert healthcheck(server) == 1
         assert ready.json()["detail"] == "This replica is about to stop."
         last = client.get("/health/live")
         assert (last.status_code, last.headers["connection"]) == (200, "close")
@@ -59,14 +68,13 @@ def test_before_it_ends_it_says_so_and_works_on(serve: Serve) -> None:
     assert 1.5 < time.monotonic() - begun < 8
 
 
-def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve) -> None:
+def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve, listening: dict[str, str]) -> None:
     """The kernel has accepted them, the process has not: it is too busy, or the machine is."""
-    server = serve(DRAIN_SECONDS="1")
-    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    server = serve(DRAIN_SECONDS="1", **listening)
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     server.process.send_signal(signal.SIGSTOP)
-    waiting = [socket.create_connection(address, timeout=10) for _ in range(30)]
+    waiting = [server.connect() for _ in range(30)]
     for connection in waiting:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n")
     time.sleep(1)  # until it should have ended
@@ -75,6 +83,37 @@ def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve) -> None:
         with connection:
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
     assert server.process.wait(10) == 0
+
+
+def refusal(environment: dict[str, str]) -> str:
+    """Return what the API says when it does not start."""
+    run = subprocess.run(
+        [sys.executable, "-m", "app", "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert run.returncode == 1
+    return run.stderr
+
+
+def test_a_socket_is_its_owners_alone(serve: Serve, environment: dict[str, str], tmp_path: Path) -> None:
+    """What a killed process has left is replaced; a second process of the same name is refused, and harms nothing."""
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    server = serve(SOCKET_FILE=str(path))
+    second = refusal(environment | {"SOCKET_FILE": str(path)})
+    assert second == f"Not starting: another process listens on {path}\n"
+    assert healthcheck(server) == 0
+    server.process.kill()
+    server.process.wait(10)
+    assert path.exists()
+    assert healthcheck(server) == 1
+    assert healthcheck(serve(SOCKET_FILE=str(path))) == 0
+
+
+def test_a_socket_without_a_directory_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "api.sock"
+    said = refusal(environment | {"SOCKET_FILE": str(path)})
+    assert said == f"Not starting: {path}.lock cannot be used: No such file or directory\n"
 
 
 def test_told_twice_it_ends_at_once(serve: Serve) -> None:
@@ -118,16 +157,8 @@ def test_a_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path)
 
 
 def test_a_database_that_cannot_be_opened_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "app", "serve"],
-        env=environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert run.stderr.startswith("Not starting, the database could not be migrated: unable to open database file")
+    said = refusal(environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"})
+    assert said.startswith("Not starting, the database could not be migrated: unable to open database file")
 
 
 def test_an_account_that_is_switched_off_is_out_at_once(serve: Serve) -> None:

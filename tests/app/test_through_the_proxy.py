@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,9 +16,9 @@ import pytest
 from bench import rude_clients
 from bench.rude_clients import Target
 from tests.app.company import at, book, day_ahead, make_cleaner, make_service, order
-from tests.app.conftest import HOUSE_SETTINGS, House, api_server, environment_of, new_user, redis_server
+from tests.app.conftest import HOUSE_SETTINGS, House, Server, api_server, environment_of, new_user, redis_server
 from tests.app.people import Person, sign_in
-from tests.proxy import PROXY_TOKEN, caddy
+from tests.proxy import PROXY_TOKEN, caddy, replica_socket
 
 ENCODINGS = ["zstd", "gzip", "identity"]
 LONG = "x" * 900
@@ -32,8 +31,8 @@ class Front:
 
     house: House
     """What its `server` is, is the proxy."""
-    replica: str
-    """Address of one replica itself."""
+    replica: Server
+    """One replica itself."""
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +42,12 @@ def front(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(directory))
         environment = environment_of(directory, redis) | HOUSE_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
-        servers = [stack.enter_context(api_server(directory, environment)) for _ in range(2)]
-        ports = [int(urlsplit(server.url).port or 0) for server in servers]
-        proxy = stack.enter_context(caddy(directory / "proxy", ["", "_2"], *ports))
-        replica = servers[0].url
-        servers[0].url = str(proxy.client.base_url).rstrip("/")
-        yield Front(House(servers[0], stack), replica)
+        suffixes = ["", "_2"]
+        sockets = [{"SOCKET_FILE": str(replica_socket(directory / "proxy", suffix))} for suffix in suffixes]
+        replicas = [stack.enter_context(api_server(directory, environment | each)) for each in sockets]
+        proxy = stack.enter_context(caddy(directory / "proxy", suffixes))
+        served = replace(replicas[0], url=str(proxy.client.base_url).rstrip("/"), socket_file=None)
+        yield Front(House(served, stack), replicas[0])
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +136,9 @@ def test_several_lines_of_if_match_are_one_list(booked: tuple[Person, str]) -> N
     assert client.http.patch(path, json={"address": "No Lines 1"}).status_code == 428
 
 
-def seen_address(front: Front, url: str, headers: dict[str, str]) -> str:
+def seen_address(front: Front, server: Server, headers: dict[str, str]) -> str:
     """Log in with these headers; returns the address that the list of sessions shows for it."""
-    with httpx.Client(base_url=url, timeout=40, trust_env=False, headers=headers) as http:
+    with server.client(headers) as http:
         person = sign_in(http, front.house.database, new_user(), "client")
         return str(person.http.get("/api/v1/users/me/sessions").json()["items"][0]["address"])
 
@@ -147,21 +146,22 @@ def seen_address(front: Front, url: str, headers: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("headers", "address"),
     [
-        ({}, "127.0.0.1"),
-        ({"X-Forwarded-For": "192.0.2.66"}, "127.0.0.1"),
-        ({"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}, "127.0.0.1"),
+        ({}, "unknown"),
+        ({"X-Forwarded-For": "192.0.2.66"}, "unknown"),
+        ({"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}, "unknown"),
         ({"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": PROXY_TOKEN}, "192.0.2.66"),
         ({"X-Forwarded-For": "192.0.2.1, 2001:db8::7", "X-Proxy-Token": PROXY_TOKEN}, "2001:db8::7"),
-        ({"X-Forwarded-For": "nonsense", "X-Proxy-Token": PROXY_TOKEN}, "127.0.0.1"),
+        ({"X-Forwarded-For": "nonsense", "X-Proxy-Token": PROXY_TOKEN}, "unknown"),
     ],
 )
 def test_a_neighbour_of_the_api_cannot_choose_an_address(front: Front, headers: dict[str, str], address: str) -> None:
+    """A Unix socket has no peer with an address: without the proxy's token, nobody knows one."""
     assert seen_address(front, front.replica, headers) == address
 
 
 def test_nobody_chooses_an_address_through_the_proxy(front: Front) -> None:
-    url = front.house.server.url
-    assert seen_address(front, url, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
+    server = front.house.server
+    assert seen_address(front, server, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("kind", ["broken-off-body", "broken-off-get", "bad-chunk", "expect-continue"])
@@ -181,7 +181,7 @@ def flood(front: Front, address: str, stop: threading.Event) -> Counter[int]:
     """Send log-ins of accounts that do not exist from an address, as fast as they are answered."""
     headers = {"X-Forwarded-For": address, "X-Proxy-Token": PROXY_TOKEN}
     statuses: Counter[int] = Counter()
-    with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+    with front.replica.client(headers) as http:
         while not stop.is_set():
             body = {"email": f"{secrets.token_hex(8)}@example.com", "password": "correct horse battery"}
             statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
@@ -199,7 +199,7 @@ def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(front: 
         try:
             time.sleep(1)
             headers = {"X-Forwarded-For": "203.0.113.9", "X-Proxy-Token": PROXY_TOKEN}
-            with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+            with front.replica.client(headers) as http:
                 answers = [http.post("/api/v1/auth/login", json=credentials).status_code for _ in range(5)]
         finally:
             stop.set()
@@ -215,7 +215,7 @@ def test_failures_of_an_address_are_counted_over_all_accounts(front: Front) -> N
         body = {"email": f"victim-{number}@example.com", "password": "correct horse battery"}
         return http.post("/api/v1/auth/login", json=body).status_code
 
-    with httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers) as http:
+    with front.replica.client(headers) as http:
         person = sign_in(http, front.house.database, new_user(), "client")  # a success does not count
         with ThreadPoolExecutor(8) as threads:
             found = Counter(threads.map(guess, range(210)))  # more than two windows let through: one may end in between
@@ -230,9 +230,7 @@ def test_a_network_of_ipv6_counts_as_one_client(front: Front) -> None:
         statuses = Counter[int]()
         for number in range(22):  # more than two windows let through: one may end in between
             headers = {"X-Forwarded-For": f"2001:db8:7:7::{number:x}", "X-Proxy-Token": PROXY_TOKEN}
-            http = stack.enter_context(
-                httpx.Client(base_url=front.replica, timeout=40, trust_env=False, headers=headers)
-            )
+            http = stack.enter_context(front.replica.client(headers))
             body = {"email": "victim@example.com", "password": "correct horse battery"}
             statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
     assert statuses.keys() == {401, 429}
@@ -255,7 +253,8 @@ def test_a_flood_of_health_takes_no_replica_out(front: Front) -> None:
         try:
             ready = []
             for _ in range(20):
-                ready.append(httpx.get(f"{front.replica}/health/ready", timeout=40, trust_env=False).status_code)
+                with front.replica.client() as http:
+                    ready.append(http.get("/health/ready").status_code)
                 time.sleep(0.1)
         finally:
             stop.set()

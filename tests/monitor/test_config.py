@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cleaning_service_monitor import config
 from cleaning_service_monitor.config import ConfigError
+from cleaning_service_monitor.transport import UnixTarget
 
 from tests.monitor.helpers import component, write_config
 
@@ -21,6 +22,11 @@ def test_a_good_one(tmp_path: Path) -> None:
     assert loaded.components[1].target.address == ("127.0.0.1", 8001)
     assert loaded.policy.attempts_before_full_restart == 2
     assert loaded.policy.slow_retry == 600
+
+
+def test_a_replica_behind_a_socket_file(tmp_path: Path) -> None:
+    loaded = config.load(str(write_config(tmp_path, [{**API, "url": "unix:/run/api.sock"}])))
+    assert loaded.components[0].target == UnixTarget("/run/api.sock")
 
 
 def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,10 +51,12 @@ def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ({"components": [{**REDIS, "kind": "db"}]}, "components[0].kind must be one of redis, api, proxy, not 'db'"),
         ({"components": [{**REDIS, "name": "docker"}]}, "components[0].name must not be 'docker'"),
         ({"components": [{**REDIS, "url": "http://127.0.0.1:6379"}]}, "components[0].url must be left out"),
-        ({"components": [{**API, "url": "https://127.0.0.1:443"}]}, "components[0].url must look like http://127"),
-        ({"components": [{**API, "url": "http://localhost:80"}]}, "components[0].url must look like http://127"),
-        ({"components": [{**API, "url": "http://127.0.0.1"}]}, "components[0].url must look like http://127"),
-        ({"components": [{**API, "url": "http://127.0.0.1:99999"}]}, "components[0].url must look like http://127"),
+        ({"components": [{**API, "url": "https://127.0.0.1:443"}]}, "components[0].url must look like unix:/absolute"),
+        ({"components": [{**API, "url": "http://localhost:80"}]}, "components[0].url must look like unix:/absolute"),
+        ({"components": [{**API, "url": "http://127.0.0.1"}]}, "components[0].url must look like unix:/absolute"),
+        ({"components": [{**API, "url": "http://127.0.0.1:99999"}]}, "components[0].url must look like unix:/absolute"),
+        ({"components": [{**API, "url": "unix:run/api.sock"}]}, "components[0].url must look like unix:/absolute"),
+        ({"components": [{**API, "url": "unix:/" + "x" * 107}]}, "components[0].url must look like unix:/absolute"),
         ({"components": [{key: API[key] for key in API if key != "url"}]}, "components[0].url must be a non-empty"),
     ],
 )

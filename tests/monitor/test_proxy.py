@@ -5,12 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 
 import pytest
 
-from tests.app.conftest import free_port
-from tests.proxy import STACK, Proxy, caddy
+from tests.proxy import STACK, Proxy, caddy, replica_socket
 
 _BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 _AWAY = {
@@ -24,7 +25,7 @@ _REFUSED = {"type": "about:blank", "detail": "The request did not get as far as 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy whose two replicas are away."""
-    with caddy(tmp_path_factory.mktemp("proxy"), ["", "_2"], free_port()) as proxy:
+    with caddy(tmp_path_factory.mktemp("proxy"), ["", "_2"]) as proxy:
         yield proxy
 
 
@@ -50,13 +51,18 @@ class _Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _UnixServer(ThreadingUnixStreamServer):
+    daemon_threads = True
+
+
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy with a single replica, which shows what it was asked."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    directory = tmp_path_factory.mktemp("serving")
+    server = _UnixServer(str(replica_socket(directory, "")), _Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with caddy(tmp_path_factory.mktemp("serving"), [""], server.server_port) as proxy:
+        with caddy(directory, [""]) as proxy:
             yield proxy
     finally:
         server.shutdown()
@@ -197,6 +203,22 @@ def test_private_paths_do_not_reach_a_replica(serving: Proxy, path: str) -> None
     answer = serving.client.get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_replica_that_was_killed_costs_no_request(tmp_path: Path) -> None:
+    """It leaves a socket file at which nobody listens."""
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(replica_socket(tmp_path, "")))
+    server = _UnixServer(str(replica_socket(tmp_path, "_2")), _Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with caddy(tmp_path, ["", "_2"]) as proxy:
+            answers = [proxy.client.post("/api/v1/quotes", content=b"x") for _ in range(20)]
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["host"] for answer in answers} == {answers[0].request.url.netloc.decode()}
 
 
 def test_nobody_chooses_the_address_they_come_from(serving: Proxy) -> None:

@@ -1,8 +1,31 @@
 """Commands that a release runs."""
 
 import pytest
-from cleaning_service_release.compose import run
+from cleaning_service_release.compose import _service, run
 from cleaning_service_release.errors import ReleaseError
+
+WANTED = {"container_name": "container", "image": "image"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "url"),
+    [
+        ({}, None),
+        ({"ports": [{"published": "80", "target": 8080}]}, "http://127.0.0.1:80"),
+        (
+            {
+                "environment": {"SOCKET_FILE": "/run/api/one.sock", "OTHER": None},
+                "volumes": [
+                    {"source": "/opt/x/data", "target": "/data"},
+                    {"source": "/opt/x/run", "target": "/run/api"},
+                ],
+            },
+            "unix:/opt/x/run/one.sock",
+        ),
+    ],
+)
+def test_where_a_service_answers(wanted: dict[str, object], url: str | None) -> None:
+    assert _service("api", WANTED | wanted).url == url
 
 
 def test_what_a_command_says() -> None:

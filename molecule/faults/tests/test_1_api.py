@@ -2,12 +2,12 @@
 
 import time
 
-from converged import API, DIRECTORY, freeze, hold_threads, process, wait_until
+from converged import API, ASK_API, DIRECTORY, freeze, hold_threads, process, wait_until
 from testinfra.host import Host
 from trial import Trial, fail_without
 
 ANSWERS = "curl --silent --output /dev/null --write-out %{http_code} --max-time"
-READY = f"{ANSWERS} 10 http://127.0.0.1:8001/health/ready"
+READY = f"{ANSWERS} 10 {ASK_API}/health/ready"
 # Not more than the container may have and a little: a machine that does not keep limits must not be filled.
 ALLOCATE = "import time; held = [(bytearray(8 << 20), time.sleep(0.02)) for _ in range(60)]; time.sleep(5)"
 
@@ -37,9 +37,7 @@ def test_api_hangs_at_registration_only(host: Host, trial: Trial) -> None:
     """The threads that hash passwords stand still: every registration hangs, and health is green."""
     trial.undo = [f"docker restart --time 1 {API}"]
     token = host.check_output(f"sed -n s/^CANARY_TOKEN=//p {DIRECTORY}/.env")
-    canary = (
-        f"{ANSWERS} 3 --request POST --header 'Authorization: Bearer {token}' http://127.0.0.1:8001/internal/canary"
-    )
+    canary = f"{ANSWERS} 3 --request POST --header 'Authorization: Bearer {token}' {ASK_API}/internal/canary"
     trial.begin()
     hold_threads(host, API, "hashing")
     fail_without(host.run(READY).stdout == "200", "health is not green")

@@ -1,10 +1,10 @@
-"""Faults of the proxy, and of the network between it and the API."""
+"""Faults of the proxy, and of the network that the containers reach the world through."""
 
 from converged import API, API_2, PROXY, freeze
 from testinfra.host import Host
 from trial import Trial, fail_without
 
-NETWORK = "cleaning-service_frontend"
+NETWORK = "cleaning-service_edge"
 
 
 def test_proxy_killed(trial: Trial) -> None:

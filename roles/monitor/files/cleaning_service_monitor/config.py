@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from cleaning_service_monitor import alert_settings
 from cleaning_service_monitor.alert_settings import AlertSettings, AlertSettingsError
 from cleaning_service_monitor.ladder import DOCKER, HOUR, Policy
-from cleaning_service_monitor.transport import Target, TcpTarget
+from cleaning_service_monitor.transport import Target, TcpTarget, UnixTarget
 
 PATH_VARIABLE = "CLEANING_SERVICE_MONITOR_CONFIG"
 DEFAULT_PATH = str(Path(__file__).resolve().parents[2] / "monitor.json")
@@ -47,6 +47,7 @@ _HOST_PERCENTS: dict[str, tuple[float, float, float]] = {
     "memory_degraded_percent": (5, 0, 90),
 }
 _STRINGS = ("directory", "compose_file", "project", "docker_socket", "canary_token", "log_file", "state_dir")
+_LONGEST_SOCKET_PATH = 107  # bytes; unix(7)
 _COMPONENT_STRINGS = ("name", "kind", "service", "container")
 
 
@@ -250,8 +251,13 @@ def _component(raw: object, where: str) -> Component:
     return Component(name, kind, service, container, target, tuple(networks))
 
 
-def _target(url: str, where: str) -> TcpTarget:
-    sentence = f"{where} must look like http://127.0.0.1:8001 (an IP address and a port), not {url!r}."
+def _target(url: str, where: str) -> Target:
+    sentence = f"{where} must look like unix:/absolute/path or http://127.0.0.1:80 (IP address and port), not {url!r}."
+    path = url.removeprefix("unix:")
+    if path != url:
+        if not path.startswith("/") or len(path) > _LONGEST_SOCKET_PATH:
+            raise ConfigError(sentence)
+        return UnixTarget(path)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

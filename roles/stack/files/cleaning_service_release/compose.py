@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cleaning_service_release.errors import ReleaseError
@@ -27,14 +27,18 @@ class Service:
 
     Attributes:
         kind: api, redis or proxy.
-        port: on this host, where it is published.
+        url: where it answers on this host, http://ADDRESS:PORT or unix:PATH; None where it does not.
+        socket_file: the path of that socket within the container; None where it listens on a port.
+        networks: that its container is on.
     """
 
     name: str
     kind: str
     container: str
     image: str
-    port: int | None
+    url: str | None
+    socket_file: str | None
+    networks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,24 @@ class Compose:
         finally:
             remove(ONCE)
 
-    def candidate(self, service: str, name: str) -> None:
-        """Start a further container of a service, which gets no requests."""
+    def candidate(self, service: Service, name: str) -> str:
+        """Start a further container of the API, which gets no requests; return where it answers.
+
+        Raises:
+            ReleaseError: it cannot be started.
+        """
         remove(name)
-        self._run("run", "--detach", "--no-deps", "--name", name, "--env", "LOG_FILE=", service, timeout=UP)
+        settings = ["--env", "LOG_FILE="]
+        if service.socket_file:
+            settings += ["--env", f"SOCKET_FILE={PurePosixPath(service.socket_file).with_name(f'{name}.sock')}"]
+        self._run("run", "--detach", "--no-deps", "--name", name, *settings, service.name, timeout=UP)
+        if service.socket_file and service.url:
+            return str(PurePosixPath(service.url).with_name(f"{name}.sock"))
+        # A release that is gone back to may be one whose API listens on a port.
+        found = container(name)
+        if found is None or not found.addresses:
+            raise ReleaseError("the candidate has no address", last_lines(name))
+        return f"http://{found.addresses[0]}:8000"
 
     def _run(self, *arguments: str, timeout: float, both: bool = False) -> str:
         return run([*self._command, *arguments], timeout=timeout, both=both)
@@ -232,15 +250,25 @@ def run(command: Sequence[str], *, timeout: float, check: bool = True, both: boo
 
 
 def _service(name: str, wanted: Mapping[str, Any]) -> Service:
-    ports = [int(port["published"]) for port in wanted.get("ports") or [] if port.get("published")]
     kind = "api" if name == "api" or name.startswith("api_") else name
     return Service(
         name=name,
         kind=kind,
         container=str(wanted["container_name"]),
         image=str(wanted["image"]),
-        port=ports[0] if ports else None,
+        url=_url(wanted),
+        socket_file=(wanted.get("environment") or {}).get("SOCKET_FILE"),
+        networks=tuple(wanted.get("networks") or ()),
     )
+
+
+def _url(wanted: Mapping[str, Any]) -> str | None:
+    inside = (wanted.get("environment") or {}).get("SOCKET_FILE")
+    for mount in wanted.get("volumes") or []:
+        if inside and PurePosixPath(inside).is_relative_to(mount["target"]):
+            return f"unix:{PurePosixPath(mount['source']) / PurePosixPath(inside).relative_to(mount['target'])}"
+    ports = [port["published"] for port in wanted.get("ports") or [] if port.get("published")]
+    return f"http://127.0.0.1:{ports[0]}" if ports else None
 
 
 def _container(found: Mapping[str, Any]) -> Container:

@@ -1,6 +1,7 @@
 """Whether a container that was replaced does its work."""
 
 import http.client
+import socket
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ def await_ready(service: Service, name: str, url: str | None, token: str) -> flo
     Args:
         service: whose container it is.
         name: the container.
-        url: where its HTTP answers are asked for; None for Redis.
+        url: where its HTTP answers are asked for, http://ADDRESS:PORT or unix:PATH; None for Redis.
         token: for the canary.
 
     Raises:
@@ -73,14 +74,14 @@ def _trouble(service: Service, container: Container, url: str | None) -> str:
     if container.state != "running":
         return f"it is {container.state}"
     if service.kind == "api":
-        answer = ask(f"{url}/health/ready")
+        answer = ask(url or "", "/health/ready")
         return (
             ""
             if answer.status == http.client.OK
             else f"GET /health/ready was answered with {answer.status or 'nothing'}"
         )
     if service.kind == "proxy" and url:
-        answer = ask(f"{url}/metrics")
+        answer = ask(url, "/metrics")
         if not 0 < answer.status < _SERVER_ERROR:
             return f"it answers with {answer.status or 'nothing'}"
         return ""
@@ -97,21 +98,47 @@ def _canary(name: str, url: str, token: str) -> None:
     for attempt in range(CANARY_ATTEMPTS):
         if attempt:
             time.sleep(1)
-        answer = ask(f"{url}/internal/canary", "POST", {"Authorization": f"Bearer {token}"}, CANARY_TIMEOUT)
+        answer = ask(url, "/internal/canary", "POST", {"Authorization": f"Bearer {token}"}, CANARY_TIMEOUT)
         if answer.status == http.client.OK:
             return
     said = f"{answer.status}: {answer.body[:300]}" if answer.status else "nothing"
     raise ReleaseError(f"{name} is ready, but a registration is answered with {said}", compose.last_lines(name))
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """To a socket file."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 def ask(
-    url: str, method: str = "GET", headers: dict[str, str] | None = None, timeout: float = _PROBE_TIMEOUT
+    url: str, path: str, method: str = "GET", headers: dict[str, str] | None = None, timeout: float = _PROBE_TIMEOUT
 ) -> Answer:
-    """Send one request without a body."""
+    """Send one request without a body.
+
+    Args:
+        url: the server, http://ADDRESS:PORT or unix:PATH.
+        path: what is asked for.
+        method: the HTTP method.
+        headers: what to send besides what every request has.
+        timeout: seconds for connecting, and for each read.
+    """
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    connection = (
+        _UnixConnection(parts.path, timeout)
+        if parts.scheme == "unix"
+        else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    )
     try:
-        connection.request(method, parts.path, headers=headers or {})
+        connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
         return Answer(response.status, response.read(4096).decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException):

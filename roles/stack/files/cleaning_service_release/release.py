@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,9 @@ CURE = 240  # seconds that a cure of the monitor may take, which is at work when
 WHOLE = CURE + LONGEST + RETURN  # seconds that all of it takes at most, once no other release is under way
 LOCK_PATIENCE = WHOLE + 60.0  # seconds to wait for another release
 QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
+UNTIL_TOLD = (
+    "2m"  # for which it goes on to, after a release that changes what it watches; the playbook then restarts it
+)
 ROOM = 200e6  # bytes that must be free besides what a snapshot needs
 PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
 _MONITOR = "/usr/local/bin/cleaning-service-monitor"
@@ -125,7 +129,7 @@ class Releaser:
         except Exception as error:  # whatever it is, what ran before has to come back
             cause = error if isinstance(error, ReleaseError) else ReleaseError(f"{type(error).__name__}: {error}")
             self._say("\n  ".join([f"failed: {cause}", *cause.evidence]))
-            failure = self._undo(cause, had_previous=had_previous)
+            failure = self._undo(cause, changed, had_previous=had_previous)
             outcome = "failed" if isinstance(failure, NotReturnedError) else "returned"
             self._record_failure(
                 replace(entry, outcome=outcome, changed=changed, reason=str(failure), seconds=_since(begun))
@@ -173,12 +177,12 @@ class Releaser:
             # It watches replicas and ports by its own configuration; a playbook writes it after a release.
             compose.run(["systemctl", "try-restart", _MONITOR_SERVICE], timeout=compose.UP, check=False)
 
-    def _undo(self, error: ReleaseError, *, had_previous: bool) -> ReleaseError:
+    def _undo(self, error: ReleaseError, changed: Sequence[str], *, had_previous: bool) -> ReleaseError:
         """Bring back what ran before; returns the error to end with."""
         if not had_previous:
             return NotReturnedError(f"{error}; nothing ran before", error.evidence)
         try:
-            self._return()
+            self._return(changed)
         except (ReleaseError, OSError) as second:
             return NotReturnedError(f"{error}; and the way back failed: {second}", error.evidence)
         return error
@@ -193,14 +197,14 @@ class Releaser:
                     "which makes it"
                 )
         waiting = self._compose.due()
-        due = [service for service in services if service.container in waiting]
+        running = {name for name, container in containers.items() if container.state == "running"}
+        due = in_order(services, waiting, running)
         due_replicas = [service for service in due if service.kind == "api"]
         for service in due:
             if service.kind == "proxy":
                 self._try_configuration(service)
         if due_replicas:
             self._prepare_data(due_replicas[0], name)
-            running = {name for name, container in containers.items() if container.state == "running"}
             serving = [service for service in services if service.kind == "api" and service.container in running]
             if len(serving) == 1:
                 self._try_out(due_replicas[0])
@@ -236,13 +240,9 @@ class Releaser:
         Raises:
             ReleaseError: it does not work.
         """
-        self._compose.candidate(api.name, compose.CANDIDATE)
         try:
-            found = compose.container(compose.CANDIDATE)
-            address = found.addresses[0] if found and found.addresses else None
-            if address is None:
-                raise ReleaseError("the candidate has no address", compose.last_lines(compose.CANDIDATE))
-            seconds = probes.await_ready(api, compose.CANDIDATE, f"http://{address}:8000", self._token())
+            url = self._compose.candidate(api, compose.CANDIDATE)
+            seconds = probes.await_ready(api, compose.CANDIDATE, url, self._token())
             self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
         finally:
             compose.remove(compose.CANDIDATE)
@@ -251,17 +251,18 @@ class Releaser:
         begun = time.monotonic()
         self._compose.up(service.name)
         replaced = time.monotonic() - begun
-        seconds = probes.await_ready(service, service.container, self._url(service), self._token())
+        seconds = probes.await_ready(service, service.container, service.url, self._token())
         done = "created" if first else "replaced"
         self._say(f"{service.name}: {done} in {replaced:.1f} s, ready after {seconds:.1f} s more")
 
-    def _return(self) -> None:
-        """Put what ran before back in place, and replace what has changed already."""
+    def _return(self, changed: Sequence[str]) -> None:
+        """Put what ran before back in place, and replace what has changed already, the last first."""
         self._layout.put(self._layout.previous)
         waiting = self._compose.due()
-        for service in self._compose.services():
-            if service.container in waiting:
-                self._replace(service, first=False)
+        due = [service for service in self._compose.services() if service.container in waiting]
+        order = [*reversed(changed), *(service.name for service in due)]
+        for service in sorted(due, key=lambda service: order.index(service.name)):
+            self._replace(service, first=False)
         self._compose.remove_strangers()
         self._say("what ran before runs again")
 
@@ -278,9 +279,6 @@ class Releaser:
                 f"{free / 1e6:.0f} MB are free in {self._layout.directory} and {needed / 1e6:.0f} MB are needed: "
                 "make room (docs/operations.md) and begin again; nothing has changed"
             )
-
-    def _url(self, service: Service) -> str | None:
-        return f"http://127.0.0.1:{service.port}" if service.port else None
 
     def _token(self) -> str:
         lines = self._layout.env_file.read_text(encoding="utf-8").splitlines()
@@ -324,10 +322,59 @@ class Releaser:
         reason = ["--reason", f"{order.kind} by {order.by}"]
         pause = ["pause", QUIET, "--at-least", "--wait", f"{CURE}s", *reason]
         compose.run([_MONITOR, *pause], timeout=CURE + compose.QUICK, check=False)
+        before = self._watched()
         try:
             yield
         finally:
-            compose.run([_MONITOR, "resume", *reason], timeout=compose.QUICK, check=False)
+            if order.kind == "release" and before and self._watched() != before and _paused_for(reason[1]):
+                # It would take what is as the playbook has yet to tell it for a fault.
+                compose.run([_MONITOR, "pause", UNTIL_TOLD, *reason], timeout=compose.QUICK, check=False)
+            else:
+                compose.run([_MONITOR, "resume", *reason], timeout=compose.QUICK, check=False)
+
+    def _watched(self) -> AbstractSet[tuple[str, str | None, Collection[str]]]:
+        """Return what the monitor has to know of the containers; nothing where no usable files are in place."""
+        try:
+            return {(service.container, service.url, service.networks) for service in self._compose.services()}
+        except ReleaseError:
+            return set()
+
+
+def in_order(services: Sequence[Service], waiting: Collection[str], running: AbstractSet[str]) -> list[Service]:
+    """Return the services that have to be replaced, in the order in which that is done: Redis, the replicas, the proxy.
+
+    The proxy comes between the replicas when there are several: it may reach those of the release before in another way
+    than its own. Whichever proxy is in service, a replica that it reaches is too. With a single replica the new proxy
+    comes first, and holds the requests that come while the replica is replaced.
+
+    Args:
+        services: all that there are to be, Redis first and the proxy last.
+        waiting: the containers that have to be replaced or made.
+        running: the containers that run now, also those that are to go.
+    """
+    due = [service for service in services if service.container in waiting]
+    # Those that nobody misses come first.
+    replicas = sorted((each for each in due if each.kind == "api"), key=lambda each: each.container in running)
+    serving = running - {service.container for service in services if service.kind != "api"}
+    as_wanted = sum(service.kind == "api" for service in services) - len(replicas)
+
+    def reached(replaced: int) -> int:
+        """How many replicas the worse off of both proxies reaches when so many have been replaced."""
+        return min(len(serving - {each.container for each in replicas[:replaced]}), as_wanted + replaced)
+
+    before = max(range(len(replicas) + 1), key=reached) if serving else len(replicas)
+    first = [service for service in due if service.kind not in ("api", "proxy")]
+    proxy = [service for service in due if service.kind == "proxy"]
+    return [*first, *replicas[:before], *proxy, *replicas[before:]]
+
+
+def _paused_for(reason: str) -> bool:
+    """Tell whether the monitor keeps still for this reason, and not for another pause that is longer."""
+    said = compose.run(["sh", "-c", f"{_MONITOR} status --json || true"], timeout=compose.QUICK, check=False)
+    try:
+        return bool(json.loads(said)["paused"]["reason"] == reason)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 @contextlib.contextmanager

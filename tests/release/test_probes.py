@@ -1,0 +1,39 @@
+"""Asking a container that was replaced."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from socketserver import UnixStreamServer
+
+import pytest
+from cleaning_service_release.probes import Answer, ask
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.path} {self.headers['Host']} {self.headers['X-Test']}".encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("kind", ["TCP", "Unix"])
+def test_a_server_is_asked(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "api.sock"
+    server = UnixStreamServer(str(path), Echo) if kind == "Unix" else HTTPServer(("127.0.0.1", 0), Echo)
+    url = f"unix:{path}" if kind == "Unix" else f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    answer = ask(url, "/canary", "POST", {"X-Test": "here"})
+    server.server_close()
+    host = "localhost" if kind == "Unix" else url.removeprefix("http://")
+    assert answer == Answer(200, f"/canary {host} here")
+    assert ask(url, "/canary") == Answer(0, "")
+
+
+def test_nobody_answers_without_a_server(tmp_path: Path) -> None:
+    assert ask(f"unix:{tmp_path}/missing.sock", "/health/ready") == Answer(0, "")
