@@ -5,7 +5,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from cleaning_service_monitor.ladder import DOCKER, HOUR, SETTLED, Action, Cure, Health, Ladder, Policy, Verdict
+from cleaning_service_monitor.ladder import (
+    DOCKER,
+    HOUR,
+    INGRESS,
+    SETTLED,
+    Action,
+    Cure,
+    Health,
+    Ladder,
+    Policy,
+    Verdict,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -382,3 +393,49 @@ def test_every_fault_is_resolved_or_a_person_is_asked_for(
     for name in (DOCKER, *NAMES):
         track = world.ladder.tracks[name]
         assert track.health.well or track.person_needed or (docker_lost and world.ladder.tracks[DOCKER].person_needed)
+
+
+def _with_ingress() -> World:
+    names = ("redis", "api", "api_2", "proxy", INGRESS)
+    requires = {INGRESS: [["proxy"], ["api", "api_2"]]}
+    world = World(Ladder(names, POLICY, requires=requires, peers={"api": ["api_2"], "api_2": ["api"]}))
+    world.health = dict.fromkeys((DOCKER, *names), Health.OK)
+    return world
+
+
+def test_docker_is_restarted_for_a_way_in_that_is_closed_then_a_person_is_asked_for() -> None:
+    world = _with_ingress()
+    world.health[INGRESS] = Health.SICK
+    assert [world.look() is None for _ in range(3)] == [True, True, False]
+    assert world.looks(HOUR / 4) == [Action.RESTART_DOCKER] * 2
+    assert world.ladder.tracks[INGRESS].person_needed
+    assert world.looks(HOUR * 2 / 3) == [], "the budget of an hour is spent"
+
+
+@pytest.mark.parametrize("unwell", [["proxy"], ["api", "api_2"]])
+@pytest.mark.parametrize("health", [Health.SICK, Health.MISSING, Health.STARTING])
+def test_a_way_in_is_not_judged_while_those_behind_it_are_unwell(unwell: list[str], health: Health) -> None:
+    world = _with_ingress()
+    world.health |= dict.fromkeys([INGRESS, *unwell], health)
+    world.looks(100)
+    assert {cure.component for _, cure in world.cures} <= set(unwell)
+    assert world.ladder.tracks[INGRESS].health is Health.OK
+
+
+def test_docker_is_not_restarted_while_a_smaller_cure_is_due() -> None:
+    world = _with_ingress()
+    world.health[INGRESS] = Health.SICK
+    world.look()
+    world.look()
+    world.health["proxy"] = Health.DOWN
+    actions = world.looks(20)
+    assert actions
+    assert set(actions) == {Action.RESTART}
+    world.health["proxy"] = Health.OK
+    assert world.looks(20)[:1] == [Action.RESTART_DOCKER]
+
+
+def test_one_replica_that_serves_lets_the_way_in_be_judged() -> None:
+    world = _with_ingress()
+    world.health |= {INGRESS: Health.SICK, "api": Health.MISSING}
+    assert Action.RESTART_DOCKER in world.looks(30)

@@ -47,13 +47,15 @@ def test_a_health_check_that_fails_under_load_does_not_condemn_what_answers() ->
 class Stack:
     """Containers for an API replica and for the proxy; what they answer comes from services of this process."""
 
-    def __init__(self, directory: Path, api: Service, proxy: Service, containers: tuple[str, str]) -> None:
+    def __init__(
+        self, directory: Path, api: Service, proxy: Service, containers: tuple[str, str], **settings: object
+    ) -> None:
         self.proxy = proxy
         components = [
             component("api", "api", containers[0], api.port),
             component("proxy", "proxy", containers[1], proxy.port),
         ]
-        self.prober = Prober(config.load(str(write_config(directory, components))), Engine(SOCKET))
+        self.prober = Prober(config.load(str(write_config(directory, components, **settings))), Engine(SOCKET))
 
     def look(self, *, full: bool = False) -> dict[str, Verdict]:
         """Look, and return the verdicts by component."""
@@ -173,6 +175,27 @@ def test_a_proxy_without_a_well_replica_is_not_what_must_be_cured(stack: Stack, 
     assert stack.look()["proxy"].health is Health.REFUSING
     stack.proxy.delay["/metrics"] = 30
     assert stack.look()["proxy"].health is Health.SICK
+
+
+@pytest.mark.docker
+def test_a_proxy_that_answers_instead_of_a_replica_that_serves_must_be_cured(
+    tmp_path: Path, service: Service, proxy: Service, containers: tuple[str, str]
+) -> None:
+    path = str(tmp_path / "way-in.sock")
+    stack = Stack(tmp_path, service, proxy, containers, ingress={"ipv4": path, "ipv6": path})
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 502 X\r\n\r\n")
+
+    with raw_server(path, refuse):
+        verdicts = stack.look(full=True)
+        assert (verdicts["proxy"].health, verdicts["ingress"].health) == (Health.REFUSING, Health.OK)
+        assert verdicts["proxy"].cause == "GET /health through the published port was answered with 502"
+        assert stack.prober.look(full=False, proving=["proxy"]).verdicts[2].health is Health.REFUSING
+        assert stack.look()["proxy"].health is Health.OK
+        service.status["/health/ready"] = 503
+        assert stack.look(full=True)["proxy"].health is Health.OK, "it is the replicas' fault"
 
 
 @pytest.mark.docker

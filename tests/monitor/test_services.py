@@ -8,6 +8,7 @@ from cleaning_service_monitor import config, services
 from cleaning_service_monitor.eventlog import EventLog
 from cleaning_service_monitor.hostchecks import UNTRUSTED_CERTIFICATE
 from cleaning_service_monitor.incidents import Incident
+from cleaning_service_monitor.ingress import NO_ENTRY, NO_ENTRY_BY_IPV6
 from cleaning_service_monitor.ladder import Health, Track
 from cleaning_service_monitor.probes import CANARY, CANARY_TOKEN_REFUSED, REFUSED_WRITES
 from cleaning_service_monitor.reporter import Reporter
@@ -59,6 +60,9 @@ def _all(health: Health, cause: str) -> dict[str, Track]:
             "degraded",
         ),
         ({"certificate": Track(Health.DEGRADED, "the certificate ends in 9.0 days", since=5.0)}, "ok", "ok", "ok"),
+        ({"ingress": Track(Health.SICK, f"{NO_ENTRY}: no answer", since=5.0)}, "outage", "outage", "outage"),
+        ({"ingress": Track(Health.SICK, f"{NO_ENTRY_BY_IPV6}: no answer", since=5.0)}, "ok", "ok", "degraded"),
+        ({"ingress": Track(Health.DEGRADED, "it is not known whether clients get in", since=5.0)}, "ok", "ok", "ok"),
     ],
 )
 def test_health_follows_from_the_components(tracks: dict[str, Track], booking: str, account: str, website: str) -> None:
@@ -95,6 +99,15 @@ def test_outages_are_when_every_replica_or_the_proxy_is_away() -> None:
     assert _outages(
         ("api", _READY, 10, 50), ("api_2", _READY, 20, 30), ("api_2", _READY, 40, None), ("proxy", "refused", 45, 60)
     ) == {"booking": [(20, 30), (40, 60)], "account": [(20, 30), (40, 60)], "website": [(45, 60)]}
+
+
+def test_outages_are_when_nobody_gets_in_from_outside() -> None:
+    found = _outages(
+        ("ingress", f"{NO_ENTRY}: no answer", 10, 20),
+        ("ingress", f"{NO_ENTRY_BY_IPV6}: no answer", 30, 40),
+        ("ingress", "it is not known whether clients get in", 50, 60),
+    )
+    assert found == {"booking": [(10, 20)], "account": [(10, 20)], "website": [(10, 20)]}
 
 
 def test_open_outage_lasts_until_now() -> None:

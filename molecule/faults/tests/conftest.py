@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import testinfra
+from bounded import leave_long_out
 from converged import COMPOSE, HOST, MONITOR, ROOT, address, start_anew, wait_until
 from ledger import Writer, balance
 from testinfra.host import Host
@@ -113,6 +114,7 @@ def repair(host: Host, trial: Trial) -> None:
     host.run("cleaning-service-monitor resume")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Faults in the order of their files, and within a file as they are written there."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Faults in the order of their files, and within a file as they are written there; the long ones only if wanted."""
+    leave_long_out(config, items)
     items.sort(key=lambda item: Path(item.location[0]).name)

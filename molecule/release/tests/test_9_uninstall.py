@@ -16,6 +16,8 @@ def test_only_data_and_settings_stay(host: Host, checkout: Callable[[str], Check
     assert set(host.check_output(f"ls --almost-all {DIRECTORY}").split()) == {".env", "data"}
     assert host.file(f"{DIRECTORY}/data/cleaning_service_stable.db").size > 0
     assert host.run("systemctl cat cleaning-service-monitor.service").rc != 0
+    assert host.check_output("systemctl list-units --all --plain --no-legend 'cleaning-service*'") == ""
+    assert host.run("ip link show cs-ingress").rc != 0
     code, said = checkout("again").play("playbooks/uninstall.yml")
     assert code == 0, said
 

@@ -18,6 +18,7 @@ from cleaning_service_monitor.config import Config, ConfigError
 from cleaning_service_monitor.docker import Engine
 from cleaning_service_monitor.hostchecks import HostChecker, certificate_end
 from cleaning_service_monitor.incidents import Incident, Incidents
+from cleaning_service_monitor.ingress import ask_by_tls
 from cleaning_service_monitor.ladder import Health
 from cleaning_service_monitor.monitor import AlreadyRunningError, Monitor
 from cleaning_service_monitor.probes import Prober
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("name")
     read.add_argument("port", type=int)
     read.set_defaults(command=_read_certificate)
+    commands.add_parser("ask-by-tls").set_defaults(command=_ask_by_tls)
     return parser
 
 
@@ -234,6 +236,14 @@ def _read_certificate(_config: Config, options: argparse.Namespace) -> int:
         _say(f"{certificate_end(options.name, options.port):.0f}")
     except OSError as error:
         return _fail(str(error))
+    return OK
+
+
+def _ask_by_tls(config: Config, _options: argparse.Namespace) -> int:
+    if config.ingress is None:
+        return _fail("the configuration has no ingress")
+    status, body = ask_by_tls(config.ingress, config.probe_timeout)
+    _say(f"{status} {body.decode('utf-8', 'replace')}")
     return OK
 
 

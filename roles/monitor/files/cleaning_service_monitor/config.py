@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cleaning_service_monitor import alert_settings
 from cleaning_service_monitor.alert_settings import AlertSettings, AlertSettingsError
-from cleaning_service_monitor.ladder import DOCKER, HOUR, Policy
+from cleaning_service_monitor.ladder import DOCKER, HOUR, INGRESS, Policy
 from cleaning_service_monitor.transport import Target, TcpTarget, UnixTarget
 
 PATH_VARIABLE = "CLEANING_SERVICE_MONITOR_CONFIG"
@@ -105,6 +105,21 @@ class HostSettings:
 
 
 @dataclass(frozen=True)
+class IngressSettings:
+    """How the proxy's published port is asked for as a client does.
+
+    Attributes:
+        ipv4: socket file that leads to the port by IPv4.
+        ipv6: the same by IPv6.
+        domain: name to ask for by HTTPS; empty where the port is for plain HTTP.
+    """
+
+    ipv4: UnixTarget
+    ipv6: UnixTarget
+    domain: str
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings; times are in seconds."""
 
@@ -122,6 +137,7 @@ class Config:
     canary_interval: float
     canary_timeout: float
     policy: Policy
+    ingress: IngressSettings | None
     host: HostSettings
     alerts: AlertSettings
     path: str
@@ -156,7 +172,7 @@ def load(path: str | None = None) -> Config:
 
 
 def _parse(raw: object, path: str) -> Config:
-    known = {*_STRINGS, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components", "host", "alerts"}
+    known = {*_STRINGS, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components", "ingress", "host", "alerts"}
     values = _object(raw, "the configuration", known)
     strings = {key: _string(values, key) for key in _STRINGS}
     for key in ("directory", "compose_file", "docker_socket", "log_file", "state_dir"):
@@ -183,6 +199,7 @@ def _parse(raw: object, path: str) -> Config:
             reboots_per_day=counts["reboots_per_day"],
             **patience,
         ),
+        ingress=_ingress(values["ingress"]) if "ingress" in values else None,
         host=_host(values.get("host", {})),
         alerts=_alerts(values.get("alerts")),
         path=path,
@@ -195,6 +212,19 @@ def _alerts(raw: object) -> AlertSettings:
         return alert_settings.parse(raw)
     except AlertSettingsError as error:
         raise ConfigError(str(error)) from error
+
+
+def _ingress(raw: object) -> IngressSettings:
+    values = _object(raw, "ingress", {"ipv4", "ipv6", "domain"})
+    paths = {key: _string(values, key, "ingress") for key in ("ipv4", "ipv6")}
+    for key, path in paths.items():
+        if not path.startswith("/"):
+            raise ConfigError(f"ingress.{key} must be an absolute path, not {path!r}.")
+    return IngressSettings(
+        ipv4=UnixTarget(paths["ipv4"]),
+        ipv6=UnixTarget(paths["ipv6"]),
+        domain=_string(values, "domain", "ingress") if values.get("domain") else "",
+    )
 
 
 def _host(raw: object) -> HostSettings:
@@ -237,8 +267,8 @@ def _component(raw: object, where: str) -> Component:
     name, kind, service, container = (_string(values, key, where) for key in _COMPONENT_STRINGS)
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind must be one of {', '.join(KINDS)}, not {kind!r}.")
-    if name == DOCKER:
-        raise ConfigError(f"{where}.name must not be {DOCKER!r}, which is the engine's own name in the log.")
+    if name in (DOCKER, INGRESS):
+        raise ConfigError(f"{where}.name must not be {name!r}, which is the monitor's own name for something else.")
     if kind == "redis":
         if "url" in values:
             raise ConfigError(f"{where}.url must be left out: Redis is not published.")

@@ -3,7 +3,8 @@
 Per component: a finding is confirmed by looking again, then cured by the smallest step. Each step that does
 not help leads to the next: restart of the component, full restart of the stack, restart of Docker, and, where
 the operator allows it, of the host. After the last, or when the budget is spent, a person is asked for, and
-the smallest step is retried slowly. Of the host's own troubles only a full disk has a step: to clean up.
+the smallest step is retried slowly. Of the host's own troubles only a full disk has a step: to clean up. The way in has
+one too: Docker puts its rules in the firewall back when it is restarted, while the containers go on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from enum import Enum
 
 DOCKER = "docker"  # the engine's own name among the components
 DISK = "disk"  # the host's, as its disk has a cure
+INGRESS = "ingress"  # the way of clients' packets through the host's firewall to the proxy
 HOUR = 3600.0
 DAY = 24 * HOUR
 SETTLED = 10.0  # seconds a component must stay well before its incident is over; a relapse belongs to it
@@ -48,6 +50,7 @@ _REFUSING_PATIENCE = 35.0  # seconds
 _LOOK_SPACING = 1.0  # seconds between two looks that both count: events come in crowds, and what dies may be half dead
 _NO_SERVICE = {Health.REFUSING, Health.SICK}  # a hang shows itself now as the one, now as the other
 # A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
+_CURED_BY_DOCKER = (DOCKER, INGRESS)
 _CONFIRM_DOCKER = {Health.SICK: 3, Health.DOWN: 5}
 
 
@@ -164,6 +167,8 @@ class Ladder:
         host: what of the host itself is judged.
         optional: components the rest works without: no step for their sake touches the rest.
         peers: the other replicas of a component: while one of them serves, no step takes it down too.
+        requires: for a component, groups of others. Unless one of each group is well, its fault may be theirs: it is
+            not judged, and nothing is done for it.
         jitter: gives the factor of the next wait, from 0.8 to 1.2.
     """
 
@@ -172,6 +177,7 @@ class Ladder:
     host: Sequence[str] = ()
     optional: Sequence[str] = ()
     peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    requires: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     jitter: Callable[[], float] = lambda: 1.0
     tracks: dict[str, Track] = field(init=False)
     in_progress: Cure | None = field(init=False, default=None)
@@ -182,9 +188,16 @@ class Ladder:
         self.tracks = {name: Track() for name in (DOCKER, *self.names, *self.host)}
 
     def observe(self, now: float, verdicts: Iterable[Verdict]) -> list[Change]:
-        """Take in one look. A component without a verdict (Docker is silent) keeps its standing."""
-        changes = [self._observe(now, verdict) for verdict in verdicts]
+        """Take in one look. A component without a verdict (Docker is silent) keeps its standing.
+
+        Components that another one requires come before it.
+        """
+        changes = [self._observe(now, verdict) for verdict in verdicts if self._answers_for_itself(verdict.component)]
         return [change for change in changes if change]
+
+    def _answers_for_itself(self, name: str) -> bool:
+        groups = self.requires.get(name, ())
+        return all(any(self.tracks[other].health.well for other in group) for group in groups)
 
     def _observe(self, now: float, verdict: Verdict) -> Change | None:
         track = self.tracks[verdict.component]
@@ -259,8 +272,9 @@ class Ladder:
         if name in self.host:
             return (Action.CLEAN_UP,) if name == DISK else ()
         reboot = (Action.REBOOT,) if self.policy.reboots_per_day else ()
-        if name == DOCKER:
-            return (*(Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart, *reboot)
+        if name in _CURED_BY_DOCKER:
+            steps = (Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart
+            return (*steps, *reboot) if name == DOCKER else steps
         restarts = (Action.RESTART,) * self.policy.attempts_before_full_restart
         if name in self.optional:
             return restarts
@@ -271,7 +285,7 @@ class Ladder:
         track = self.tracks[name]
         if track.health.well:
             return False
-        needed = (_CONFIRM_DOCKER if name == DOCKER else _CONFIRM).get(track.health)
+        needed = (_CONFIRM_DOCKER if name in _CURED_BY_DOCKER else _CONFIRM).get(track.health)
         counted = needed is not None and track.looks >= needed
         if track.health is Health.DOWN:
             return counted
@@ -284,7 +298,7 @@ class Ladder:
 
     def _due(self, name: str, now: float) -> Cure | None:
         track = self.tracks[name]
-        if not self.confirmed(name, now):
+        if not self.confirmed(name, now) or not self._answers_for_itself(name):
             return None
         rungs = self.rungs(name)
         rung = next(

@@ -21,6 +21,7 @@ _TIME_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _LOOK = "cleaning-service-monitor status"
 _HINTS = {
     "docker": "systemctl status docker.service; journalctl -u docker.service -n 50",
+    "ingress": "iptables -S FORWARD; nft list ruleset; systemctl restart docker.service puts Docker's rules back",
     "disk": "df -h; docker system df; du -xh / | sort -h | tail",
     "memory": "free -m; docker stats --no-stream; dmesg | grep -i oom",
     "clock": "timedatectl; systemctl status systemd-timesyncd.service",

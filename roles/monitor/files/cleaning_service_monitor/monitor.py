@@ -15,7 +15,7 @@ from cleaning_service_monitor.docker import Engine
 from cleaning_service_monitor.eventlog import EventLog, Level
 from cleaning_service_monitor.events import Death, Events
 from cleaning_service_monitor.hostchecks import HostChecker
-from cleaning_service_monitor.ladder import DISK, DOCKER, Action, Change, Cure, Health, Ladder, Verdict
+from cleaning_service_monitor.ladder import DISK, DOCKER, INGRESS, Action, Change, Cure, Health, Ladder, Verdict
 from cleaning_service_monitor.notify import Notifier
 from cleaning_service_monitor.probes import Look, Prober
 from cleaning_service_monitor.reporter import Reporter
@@ -56,11 +56,12 @@ class Monitor:
         self._host = HostChecker(config)
         self._healer = Healer(config, self._engine, self._notifier.alive)
         self._ladder = Ladder(
-            list(self._containers),
+            [*self._containers, *([INGRESS] if config.ingress else [])],
             config.policy,
             host=self._host.names,
             optional=[component.name for component in config.components if component.kind == "redis"],
             peers={component.name: _peers(config, component) for component in config.components},
+            requires={INGRESS: [_of_kind(config, "proxy"), _of_kind(config, "api")]},
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311
         )
         self._reporter = Reporter(config, self._log, self._last_lines)
@@ -148,7 +149,7 @@ class Monitor:
         """Look at everything; says too whether that was a full check of all that may be unwell."""
         tracks = self._ladder.tracks
         # What is not well is asked everything in each look: only that proves a cure. The rest has work to do.
-        unwell = [name for name in (DOCKER, *self._containers) if tracks[name].health is not Health.OK]
+        unwell = [name for name in (DOCKER, *self._ladder.names) if tracks[name].health is not Health.OK]
         due = self._now() >= self._next_full
         if due:
             self._next_full = self._now() + self._config.canary_interval
@@ -352,9 +353,13 @@ class Monitor:
         return self._started + time.monotonic() - self._started_monotonic
 
 
+def _of_kind(config: Config, kind: str) -> list[str]:
+    return [component.name for component in config.components if component.kind == kind]
+
+
 def _peers(config: Config, component: Component) -> list[str]:
     """The other replicas of a component."""
-    return [other.name for other in config.components if other.kind == component.kind and other is not component]
+    return [name for name in _of_kind(config, component.kind) if name != component.name]
 
 
 def _give_up(verdict: Verdict, looping: set[str]) -> Verdict:

@@ -10,7 +10,8 @@ from functools import partial
 
 from cleaning_service_monitor.config import Component, Config
 from cleaning_service_monitor.docker import Container, Engine, EngineAwayError, EngineError
-from cleaning_service_monitor.ladder import DOCKER, Health, Verdict
+from cleaning_service_monitor.ingress import Ingress
+from cleaning_service_monitor.ladder import DOCKER, INGRESS, Health, Verdict
 from cleaning_service_monitor.transport import (
     Answer,
     DeadlineSocket,
@@ -65,6 +66,9 @@ class Prober:
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config = config
         self._engine = engine
+        self._ingress = Ingress(config, config.ingress) if config.ingress else None
+        proxies = [component.name for component in config.components if component.kind == "proxy"]
+        self._with_ingress = {INGRESS, *proxies}  # what a request through the proxy to a replica proves
         # The sockets' own deadlines end every probe before this; it bounds a thread that is stuck elsewhere.
         self._bound = config.probe_timeout + config.canary_timeout + 1.0
 
@@ -73,7 +77,7 @@ class Prober:
 
         Args:
             full: register through each API replica too (the canary), not only ask whether it is ready.
-            proving: replicas for which that is done in any case.
+            proving: components of which everything is asked in any case.
             disk_full: nobody can write now: a canary that fails is no reason to restart an API that still reads.
         """
         try:
@@ -91,11 +95,30 @@ class Prober:
             if container and container.state == "running" and component.attached(container.networks):
                 rehearse = full or component.name in proving
                 probes[component.name] = partial(self._ask, component, container, told, taken, rehearse=rehearse)
+        refusals: list[str] = []
+        if self._ingress:
+            through = full or not self._with_ingress.isdisjoint(proving)
+            probes[INGRESS] = partial(_enter, self._ingress, refusals, through=through)
         verdicts |= _all_at_once(probes, self._bound)
+        if refusals:
+            verdicts = self._blame_proxy(verdicts, refusals[0])
         if disk_full:
             verdicts = {name: _excuse_full_disk(verdict) for name, verdict in verdicts.items()}
-        ordered = [verdicts[component.name] for component in self._config.components]
+        # In this order: who may be to blame for a way in that does not work comes before it.
+        ordered = [verdicts[name] for name in (*(c.name for c in self._config.components), INGRESS) if name in verdicts]
         return Look([Verdict(DOCKER, Health.OK), *ordered], taken.get("answer"), taken.get("canary"))
+
+    def _blame_proxy(self, verdicts: dict[str, Verdict], refusal: str) -> dict[str, Verdict]:
+        """See that a proxy is unwell which answers instead of the replicas although one of them serves."""
+        kinds = {component.name: component.kind for component in self._config.components}
+        if not any(verdicts[name].health is Health.OK for name, kind in kinds.items() if kind == "api"):
+            return verdicts
+        return {
+            name: Verdict(name, Health.REFUSING, refusal)
+            if kinds.get(name) == "proxy" and verdict.health is Health.OK
+            else verdict
+            for name, verdict in verdicts.items()
+        }
 
     def _ask(
         self, component: Component, container: Container, told: Verdict, taken: dict[str, float], *, rehearse: bool
@@ -196,6 +219,13 @@ def _judge_container(component: Component, container: Container | None) -> Verdi
     if container.health == "unhealthy" and component.target is None:
         return Verdict(name, Health.SICK, f"Docker's health check fails: {container.status}")
     return Verdict(name, Health.OK)
+
+
+def _enter(ingress: Ingress, refusals: list[str], *, through: bool) -> Verdict:
+    entry = ingress.look(full=through)
+    if entry.refusal:
+        refusals.append(entry.refusal)
+    return entry.verdict
 
 
 def _target(component: Component) -> Target:

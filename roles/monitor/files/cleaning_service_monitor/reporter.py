@@ -21,7 +21,8 @@ from cleaning_service_monitor.cures import Outcome
 from cleaning_service_monitor.eventlog import EventLog, Level
 from cleaning_service_monitor.history import History
 from cleaning_service_monitor.incidents import Incident, Incidents, Step
-from cleaning_service_monitor.ladder import DOCKER, Cure, Health, Track
+from cleaning_service_monitor.ingress import NO_ENTRY
+from cleaning_service_monitor.ladder import DOCKER, INGRESS, Cure, Health, Track
 from cleaning_service_monitor.probes import Look
 from cleaning_service_monitor.spool import Note, Spool
 from cleaning_service_monitor.state import Pause
@@ -50,7 +51,9 @@ class Reporter:
         self._history = History()
         command = [sys.executable, "-m", "cleaning_service_monitor", "--config", config.path, "deliver"]
         self._courier = Courier(command, Spool(config.state_dir / "spool"), self._settings)
-        self._kinds = {component.name: component.kind for component in config.components} | {DOCKER: DOCKER}
+        self._kinds = {component.name: component.kind for component in config.components} | {
+            name: name for name in (DOCKER, INGRESS)
+        }
         self._counters: dict[str, float] = {}
         self._directory = config.directory / "status"
         self._publishing_works = True
@@ -224,6 +227,8 @@ class Reporter:
     def _state(self, tracks: Mapping[str, Track], pause: Pause | None) -> str:
         if pause:
             return "maintenance"
+        if INGRESS in tracks and tracks[INGRESS].cause.startswith(NO_ENTRY):
+            return "outage"
         for kind in ("api", "proxy"):
             ours = [track for name, track in tracks.items() if self._kinds.get(name) == kind]
             if ours and not any(track.health.well for track in ours):

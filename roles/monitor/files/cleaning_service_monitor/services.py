@@ -2,7 +2,8 @@
 
 The mapping, which docs/status-page.md tells too:
 
-- website entrance: the proxy. A certificate that browsers do not trust limits it.
+- website entrance: the proxy, and the way in to it from outside. A certificate that browsers do not trust limits it,
+  and a way in that is closed for IPv6 alone.
 - booking: the entrance, and one replica whose readiness probe passes.
 - signing in and registering: the same, and the registration canary passes on that replica.
 
@@ -16,7 +17,8 @@ from typing import Any
 
 from cleaning_service_monitor.hostchecks import UNTRUSTED_CERTIFICATE
 from cleaning_service_monitor.incidents import Incident
-from cleaning_service_monitor.ladder import DOCKER, Health, Track
+from cleaning_service_monitor.ingress import NO_ENTRY, NO_ENTRY_BY_IPV6
+from cleaning_service_monitor.ladder import DOCKER, INGRESS, Health, Track
 from cleaning_service_monitor.probes import CANARY, CANARY_TOKEN_REFUSED
 
 BOOKING, ACCOUNT, WEBSITE = "booking", "account", "website"
@@ -50,10 +52,14 @@ def current(tracks: Mapping[str, Track], kinds: Mapping[str, str]) -> list[dict[
 
 
 def outages(incidents: Iterable[Incident], kinds: Mapping[str, str], now: float) -> list[Outage]:
-    """Return when each service did not work: while the proxy, or all of today's replicas at once, had an incident."""
+    """Return when each service did not work.
+
+    That is while the proxy had an incident, nobody got in from outside, or all of today's replicas had an incident.
+    """
     known = list(incidents)
     proxies, replicas = _of_kind("proxy", kinds), _of_kind("api", kinds)
-    entrance = _union(_intervals(known, proxies, now))
+    closed = [incident for incident in known if incident.cause.startswith(NO_ENTRY)]
+    entrance = _union([*_intervals(known, proxies, now), *_intervals(closed, [INGRESS], now)])
     found = [Outage(WEBSITE, began, ended) for began, ended in entrance if proxies]
     for service, harmless in _HARMLESS_CAUSES.items():
         harmful = [incident for incident in known if not incident.cause.startswith(harmless)]
@@ -64,6 +70,7 @@ def outages(incidents: Iterable[Incident], kinds: Mapping[str, str], now: float)
 
 def _current(service: str, tracks: Mapping[str, Track], kinds: Mapping[str, str]) -> dict[str, Any]:
     proxies = [tracks[name] for name in _of_kind("proxy", kinds)]
+    ingress = tracks.get(INGRESS, Track())
     replicas = [] if service == WEBSITE else [tracks[name] for name in _of_kind("api", kinds)]
     asked = [*proxies, *replicas]
     engine = tracks.get(DOCKER)
@@ -72,6 +79,7 @@ def _current(service: str, tracks: Mapping[str, Track], kinds: Mapping[str, str]
         return {"health": UNKNOWN, "since": None}
     for unable in (
         [track for track in proxies if not track.health.well],
+        [ingress] if ingress.cause.startswith(NO_ENTRY) else [],
         [] if any(_serves(service, track) for track in replicas) else replicas,
     ):
         if unable:
@@ -81,6 +89,8 @@ def _current(service: str, tracks: Mapping[str, Track], kinds: Mapping[str, str]
     certificate = tracks.get("certificate")
     if service == WEBSITE and certificate and certificate.cause.startswith(UNTRUSTED_CERTIFICATE):
         return {"health": DEGRADED, "since": certificate.since}
+    if service == WEBSITE and ingress.cause.startswith(NO_ENTRY_BY_IPV6):
+        return {"health": DEGRADED, "since": ingress.since}
     return {"health": OK, "since": None}
 
 
