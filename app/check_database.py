@@ -13,10 +13,11 @@ SHOWN = 5  # findings of very many
 def main() -> int:
     """Check DATABASE_URL; returns 0 when it is sound, 1 when it is damaged or cannot be read."""
     url = load_settings_or_exit().parsed_database_url
-    if not sqlite.database_file(url).exists():
-        sys.stderr.write("There is no database to check.\n")
+    try:
+        engine = sqlite.reader_engine(sqlite.DatabaseFile(sqlite.database_file(url)), 1)
+    except sqlite.FileUnusableError as error:
+        sys.stderr.write(f"There is nothing to check: {error}\n")
         return 1
-    engine = sqlite.reader_engine(url, 1)
     try:
         with engine.connect() as connection:
             findings = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from app.kit import logs
 from app.kit.migrations import MigrationError, ensure
+from app.kit.sqlite import FileUnusableError
 from app.main import create_app
 from app.settings import Settings, load_settings_or_exit
 
@@ -36,6 +37,9 @@ def main() -> int:
             with _own_socket_file(settings.socket_file):
                 ensure(settings)
                 _run(settings)
+        except FileUnusableError as error:
+            sys.stderr.write(f"Not starting: {error}\n")
+            return error.exit_code
         except MigrationError as error:
             sys.stderr.write(f"Not starting, the database could not be migrated: {error}\n")
             return 1

@@ -1,6 +1,8 @@
 """Everything that lives as long as the application, and how a route gets at it."""
 
 import gc
+import os
+import signal
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -32,6 +34,7 @@ from app.staff.service import Staff
 COLLECT = (20_000, 20, 50)
 """Of the garbage collector: a request leaves hundreds of objects, nearly all of which go without it."""
 HOUSEKEEPING = 600.0  # seconds between rounds
+FILE_WATCH = 1.0  # seconds between two looks whether the database's file is at its path
 
 
 class Services:
@@ -59,6 +62,7 @@ class Services:
             notifications=self.notifications,
         )
         self.housekeeping = Background("housekeeping", self._keep_house, every=HOUSEKEEPING)
+        self.file_watch = Background("database-file", self._watch_file, every=FILE_WATCH)
         self.catalog = Catalog(settings, self.database, self.cache)
         self.staff = Staff(settings, self.database, self.accounts)
         self.bookings = Bookings(
@@ -93,11 +97,13 @@ class Services:
         self.watchdog.start()
         self.outbox.start()
         self.housekeeping.start()
+        self.file_watch.start()
         self.exchange.background.start()
 
     async def close(self) -> None:
         """Let go of everything."""
         await self.exchange.background.stop()
+        await self.file_watch.stop()
         await self.housekeeping.stop()
         await self.outbox.stop()
         await self.catalog.close()
@@ -107,6 +113,13 @@ class Services:
         self.hasher.close()
         self.database.close()
         await self.cache.close()
+
+    async def _watch_file(self) -> bool:
+        """End the process when another database is at the path: it is started again, and opens that one."""
+        if await self.database.keep_file():
+            # The second time, a round later, ends the drain: no request can be answered any more.
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
 
     async def _keep_house(self) -> bool:
         """Delete a little of what is too old to keep; returns whether there is more."""

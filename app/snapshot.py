@@ -40,35 +40,34 @@ def snapshot(database: Path, target: Path) -> int:
     Raises:
         SnapshotError: something of that failed; there is no file `target`.
     """
-    if not database.exists():
-        raise SnapshotError(f"there is no database {database}")
     if target.exists():
         raise SnapshotError(f"{target} exists already")
     part = target.with_name(f"{target.name}.part")
     try:
+        file = sqlite.DatabaseFile(database)
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         needed, free = database.stat().st_size * ROOM, shutil.disk_usage(target.parent).free
         if free < needed:
             raise SnapshotError(f"it needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free on its disk")
         part.unlink(missing_ok=True)
-        _copy(database, part)
+        _copy(file, part)
         _check(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        with part.open("rb") as copied:
+            os.fsync(copied.fileno())
         part.rename(target)
         directory = os.open(target.parent, os.O_RDONLY)
         os.fsync(directory)
         os.close(directory)
         return target.stat().st_size
-    except (OSError, sqlite.Error) as error:
+    except (OSError, sqlite.Error, sqlite.FileUnusableError) as error:
         raise SnapshotError(str(error)) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _copy(database: Path, part: Path) -> None:
+def _copy(database: sqlite.DatabaseFile, part: Path) -> None:
     """In a single step: one in several begins anew whenever somebody writes, and may never end."""
-    with closing(dbapi2.connect(f"file:{database}?mode=ro", uri=True)) as source, closing(dbapi2.connect(part)) as copy:
+    with closing(database.connect()) as source, closing(dbapi2.connect(part)) as copy:
         source.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, which needs no others beside it
 

@@ -29,7 +29,7 @@ def empty_database() -> Iterator[Path]:
     """A database of the newest schema without rows, in a directory of its own that goes with it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         path = Path(directory) / "test.db"
-        migrate(make_url(f"sqlite:///{path}"))
+        migrate(make_url(f"sqlite:///{path}"), create=True)
         yield path
 
 

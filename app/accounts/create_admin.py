@@ -16,6 +16,7 @@ from app.kit import logs
 from app.kit.hashing import normalised
 from app.kit.metrics import Metrics
 from app.kit.problems import Problem
+from app.kit.sqlite import FileUnusableError
 from app.kit.throttle import Throttles
 from app.services import Services
 from app.settings import load_settings_or_exit
@@ -49,16 +50,15 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     settings = load_settings_or_exit()
     with logs.running(settings):
-        services = Services(
-            settings, Metrics(), Throttles.of(settings)
-        )  # for what other features do when a role changes; not started
         try:
+            # For what other features do when a role changes; not started.
+            services = Services(settings, Metrics(), Throttles.of(settings))
             sys.stdout.write(f"{asyncio.run(_create(services, asked.email, asked.name))}\n")
         except InputError as error:
             sys.stderr.write(f"Nothing has changed: {error}\n")
             return EX_USAGE
-        except (Problem, DatabaseError) as error:
-            reason = error.detail if isinstance(error, Problem) else str(error.orig)
+        except (Problem, DatabaseError, FileUnusableError) as error:
+            reason = error.detail if isinstance(error, Problem) else str(getattr(error, "orig", error))
             sys.stderr.write(f"Nothing has changed: {reason}\n")
             return 1
     return 0

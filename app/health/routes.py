@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.health.problems import NotReady, NotTheMonitor
 from app.health.schemas import CanaryResult, Liveness, Readiness, Summary
-from app.kit.problems import TooManyRequests, responses
+from app.kit.problems import DatabaseFileMoved, TooManyRequests, responses
 from app.services import InServices
 
 health = APIRouter(prefix="/health", tags=["health"])
@@ -39,7 +39,7 @@ async def live() -> Liveness:
     return Liveness()
 
 
-@health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady))
+@health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady, DatabaseFileMoved))
 async def ready(services: InServices) -> Readiness:
     """This replica can do its work: the answer went through a worker thread and the database's file."""
     return await services.health.ready()

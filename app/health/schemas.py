@@ -14,9 +14,13 @@ class Liveness(BaseModel):
 
 
 class Readiness(Liveness):
-    """Requests are answered; while `writes` is refused, only those that change nothing."""
+    """Requests are answered; while `writes` is not ok, only those that change nothing.
 
-    writes: Literal["ok", "refused"] = "ok"
+    Refused: the last write failed a moment ago. Forbidden: the same, and a file belongs to another user.
+    """
+
+    writes: Literal["ok", "refused", "forbidden"] = "ok"
+    cause: str | None = Field(None, description="Why writes fail", examples=["database is locked"])
 
 
 class Checks(BaseModel):

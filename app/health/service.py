@@ -11,7 +11,7 @@ from app.health.schemas import Checks, Readiness, Summary
 from app.kit.breaker import State
 from app.kit.cache import Cache
 from app.kit.database import Database
-from app.kit.problems import Problem
+from app.kit.problems import DatabaseFileMoved, Problem
 
 T = TypeVar("T")
 
@@ -57,8 +57,10 @@ class Health:
         That writes are refused is told, and no reason to get no traffic: most requests only read.
 
         Raises:
+            DatabaseFileMoved: the database's file was removed or replaced.
             NotReady: that does not work within CHECK_TIMEOUT, or the process is about to end.
         """
+        self._database.check_file()  # first: it may be why the process ends
         if self._leaving:
             raise NotReady("This replica is about to stop.")
         return await self._works()
@@ -68,7 +70,10 @@ class Health:
             await self._database_works.outcome()
         except Problem as problem:
             raise NotReady(problem.detail) from problem
-        return Readiness(writes="refused" if self._database.refuses_writes() else "ok")
+        if forbidden := self._database.forbids_writes():
+            return Readiness(writes="forbidden", cause=forbidden)
+        refused = self._database.refuses_writes()
+        return Readiness(writes="refused" if refused else "ok", cause=refused or None)
 
     async def summary(self) -> Summary:
         """The state of everything the API depends on; without Redis, or for reading only, it is merely degraded."""
@@ -87,7 +92,8 @@ class Health:
 
     async def _database_state(self) -> Literal["ok", "read-only", "unavailable"]:
         try:
+            self._database.check_file()
             readiness = await self._works()
-        except NotReady:
+        except (NotReady, DatabaseFileMoved):
             return "unavailable"
         return "ok" if readiness.writes == "ok" else "read-only"

@@ -5,16 +5,17 @@ threads as connections, so a thread never waits for a connection, nor a connecti
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session
 
 from app.kit import sqlite
-from app.kit.problems import DatabaseUnavailable
+from app.kit.problems import DatabaseFileMoved, DatabaseUnavailable
 from app.kit.workers import WorkerPool
 from app.settings import Settings
 
@@ -29,6 +30,7 @@ READINESS = "readiness"
 QUICK = 0.002  # seconds; nearly all reads take less
 GRACE = 0.5  # seconds after which a caller stops waiting for a thread that should have interrupted itself
 REFUSED_FOR = 15.0  # seconds for which a write that failed says something about the next
+RESCUE = 300.0  # seconds for a copy of a file that has been removed
 
 
 class Database:
@@ -38,17 +40,19 @@ class Database:
         """Open the database.
 
         Raises:
+            FileUnusableError: its file is missing, or not this process's to write.
             SQLiteTooOldError: the SQLite library cannot be trusted with a live database.
         """
         sqlite.require_version()
         self._timeout = settings.database_timeout
-        url = settings.parsed_database_url
-        self._reader = reader = sqlite.reader_engine(url, settings.database_readers)
-        self._writer = sqlite.writer_engine(url)
+        self.file = sqlite.DatabaseFile(sqlite.database_file(settings.parsed_database_url))
+        self._reader = reader = sqlite.reader_engine(self.file, settings.database_readers)
+        self._writer = sqlite.writer_engine(self.file)
         connections: int = reader.pool.size()  # type: ignore[attr-defined]
         self.readers = WorkerPool("reader", threads=connections, queue=QUEUE, patience=QUICK)
         self.writers = WorkerPool("writer", threads=1, queue=QUEUE)
-        self._refused_at: float | None = None  # when a write failed, if none has succeeded since
+        self._refused: tuple[float, str] | None = None  # when a write failed and why, if none has succeeded since
+        self._saved = False
 
     async def read(self, work: Work[T], *, within: float | None = None, owner: str = "") -> T:
         """Run `work(session)` in a read-only transaction and return its result, usable after the session.
@@ -76,15 +80,21 @@ class Database:
         """Like `write`, but the transaction is rolled back at the end."""
         return await self._write(lambda deadline: self._writing(work, deadline, commit=False))
 
-    def refuses_writes(self) -> bool:
-        """Whether the last write failed a moment ago because of the database: it is locked, or has no room."""
-        return self._refused_at is not None and time.monotonic() - self._refused_at < REFUSED_FOR
+    def refuses_writes(self) -> str:
+        """Say why the last write failed a moment ago, if the database was at fault: it is locked, or has no room."""
+        if self._refused is None or time.monotonic() - self._refused[0] >= REFUSED_FOR:
+            return ""
+        return self._refused[1]
+
+    def forbids_writes(self) -> str:
+        """Say which file belongs to somebody else, if writes fail; a cheap answer while they do not."""
+        return sqlite.foreign(self.file.path) if self.refuses_writes() else ""
 
     async def check(self, *, within: float) -> None:
         """Read from the database's file and see that the writer's thread is not stuck.
 
         Raises:
-            DatabaseUnavailable: it is, or the answer took more than `within` seconds.
+            DatabaseUnavailable: a thread is stuck, or the answer took more than `within` seconds.
             Overloaded: too much work is waiting.
         """
         await self.read(
@@ -94,6 +104,38 @@ class Database:
         )
         if self.writers.longest_running() > self._timeout + 2 * GRACE:
             raise DatabaseUnavailable("A write does not end.")
+
+    def check_file(self) -> None:
+        """See that the file that is open is the one at the database's path.
+
+        Raises:
+            DatabaseFileMoved: it is not.
+        """
+        if sentence := self.file.moved():
+            raise DatabaseFileMoved(f'{sentence}: see docs/operations.md, "The database is missing"')
+
+    async def keep_file(self) -> bool:
+        """Save what is open once its file has been removed or replaced, which only this process can still read.
+
+        Returns:
+            whether another file is at the path, all there: a new process may open it, this one will not.
+        """
+        if not self.file.moved():
+            self._saved = False
+            return False
+        if not self._saved:
+            self._saved = True
+            log.error("database_file_moved", cause=self.file.moved(), copy=str(self.file.rescued))
+            try:
+                await self._run(self.writers, lambda _: self._save(), RESCUE)
+            except (DatabaseUnavailable, OSError) as error:
+                log.warning("database_file_not_saved", cause=str(error.__cause__ or error))
+        return self.file.successor()
+
+    def _save(self) -> None:
+        if not self.file.rescued.exists():
+            with self._writer.connect() as connection:
+                sqlite.save(connection, self.file.rescued)
 
     def close(self) -> None:
         """Close the connections that are idle; those at work are closed when the process ends."""
@@ -105,10 +147,10 @@ class Database:
     async def _write(self, unit: Callable[[float], T]) -> T:
         try:
             result = await self._run(self.writers, unit)
-        except DatabaseUnavailable:
-            self._refused_at = time.monotonic()
+        except DatabaseUnavailable as problem:
+            self._refused = (time.monotonic(), str(getattr(problem.__cause__, "orig", None) or problem.__cause__))
             raise
-        self._refused_at = None
+        self._refused = None
         return result
 
     async def _run(
@@ -121,6 +163,9 @@ class Database:
         except TimeoutError as error:
             log.warning("database_timeout", seconds=seconds)
             raise DatabaseUnavailable from error
+        except sqlite.FileUnusableError as error:
+            log.warning("database_unavailable", reason=str(error))
+            raise DatabaseUnavailable from error
         except (DatabaseError, sqlite.Error) as error:
             reason = sqlite.unavailable_reason(error)
             if reason is None:
@@ -130,24 +175,32 @@ class Database:
 
     def _reading(self, work: Work[T], deadline: float) -> T:
         """In the thread: one transaction from BEGIN to its end."""
-        with (
-            self._reader.connect() as connection,
-            sqlite.transaction(connection, sqlite.READ, deadline),
-            Session(connection, expire_on_commit=False) as session,
-        ):
+        with self._transaction(self._reader, sqlite.READ, deadline) as session:
             return work(session)
 
     def _writing(self, work: Work[T], deadline: float, *, commit: bool) -> T:
         """In the thread: one transaction from BEGIN to its end."""
-        with (
-            self._writer.connect() as connection,
-            sqlite.transaction(connection, sqlite.WRITE, deadline),
-            Session(connection, expire_on_commit=False) as session,
-        ):
+        with self._transaction(self._writer, sqlite.WRITE, deadline) as session:
             result = work(session)
             if time.monotonic() > deadline:
                 # Nobody waits any more: better that it has not happened than that it has happened unseen.
                 raise TimeoutError
             if commit:
                 session.commit()
+                self.file.require()  # only what is in the file at the path is acknowledged
             return result
+
+    @contextmanager
+    def _transaction(self, engine: Engine, begin: str, deadline: float) -> Iterator[Session]:
+        with engine.connect() as connection:
+            try:
+                with (
+                    sqlite.transaction(connection, begin, deadline),
+                    Session(connection, expire_on_commit=False) as session,
+                ):
+                    self.file.require()
+                    yield session
+            except (DatabaseError, sqlite.Error) as error:
+                if sqlite.opened_badly(error):
+                    connection.invalidate()
+                raise

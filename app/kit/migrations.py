@@ -48,18 +48,25 @@ def is_behind(found: str | None, newest: str) -> bool:
 
 
 def ensure(settings: Settings) -> None:
-    """Migrate the database if it is behind.
+    """Migrate the database if it is behind; one that is missing is not made.
 
     Raises:
+        FileUnusableError: the database's file is missing, or not this process's to write.
         MigrationError: it could not be migrated.
     """
-    engine = sqlite.reader_engine(settings.parsed_database_url, 1)
+    path = sqlite.database_file(settings.parsed_database_url)
+    engine = sqlite.reader_engine(sqlite.DatabaseFile(path), 1)
     try:
         with engine.connect() as connection:
-            behind = is_behind(revision(connection), newest_revision())
+            found = revision(connection)
     except SQLAlchemyError as error:
         raise MigrationError(str(getattr(error, "orig", error))) from error
     finally:
         engine.dispose()
-    if behind and subprocess.run([sys.executable, "-m", "app", "migrate"], check=False).returncode:
+    if found is None:
+        raise sqlite.absent(path)
+    if (
+        is_behind(found, newest_revision())
+        and subprocess.run([sys.executable, "-m", "app", "migrate"], check=False).returncode
+    ):
         raise MigrationError("see the messages above")

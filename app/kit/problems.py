@@ -166,6 +166,14 @@ class DatabaseUnavailable(Problem):
     retry_after = 5
 
 
+class DatabaseFileMoved(DatabaseUnavailable):
+    """The database's file was removed or replaced while this process had it open."""
+
+    slug = "database-file-moved"
+    title = "The database file was removed or replaced"
+    explanation = "The database file that is open is not the one at its path."
+
+
 class BadGateway(Problem):
     """The proxy got no sound answer from the API."""
 

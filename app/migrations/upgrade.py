@@ -1,5 +1,6 @@
-"""`python -m app migrate`: upgrade the schema; one process at a time, one transaction, all or nothing."""
+"""`python -m app migrate [--create]`: upgrade the schema; one process at a time, one transaction, all or nothing."""
 
+import argparse
 import fcntl
 import sys
 import time
@@ -23,12 +24,18 @@ LOCK_TIMEOUT = 60.0  # seconds to wait for another process that migrates
 log = structlog.get_logger(__name__)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Migrate DATABASE_URL; returns the exit code."""
+    parser = argparse.ArgumentParser("python -m app migrate")
+    parser.add_argument("--create", action="store_true", help="make the database if it is missing: a new and empty one")
+    create = parser.parse_args(arguments).create
     settings = load_settings_or_exit()
     with logs.running(settings):
         try:
-            migrate(settings.parsed_database_url)
+            migrate(settings.parsed_database_url, create=create)
+        except sqlite.FileUnusableError as error:
+            sys.stderr.write(f"Nothing was migrated: {error}\n")
+            return error.exit_code
         except MigrationError as error:
             sys.stderr.write(f"The migration failed, the database is unchanged: {error}\n")
             return 1
@@ -36,24 +43,37 @@ def main() -> int:
 
 
 def migrate(
-    url: URL, *, directory: Path = DIRECTORY, to: str | None = None, lock_timeout: float = LOCK_TIMEOUT
+    url: URL,
+    *,
+    create: bool = False,
+    directory: Path = DIRECTORY,
+    to: str | None = None,
+    lock_timeout: float = LOCK_TIMEOUT,
 ) -> None:
     """Upgrade the database to the newest revision.
 
     Args:
         url: of the database.
+        create: make it where it is missing, or empty.
         directory: of the Alembic environment.
         to: an earlier revision instead of the newest.
         lock_timeout: seconds to wait while another process migrates.
 
     Raises:
+        FileUnusableError: there is none, or it is not this process's to write.
         MigrationError: nothing has changed.
     """
+    path = sqlite.database_file(url)
     config = Config()
     config.set_main_option("script_location", str(directory).replace("%", "%%"))
     try:
-        with _lock(sqlite.database_file(url), lock_timeout), sqlite.exclusive(url) as connection:
+        if create:
+            sqlite.create(path)
+        sqlite.DatabaseFile(path)  # which says what keeps it from being used
+        with _lock(path, lock_timeout), sqlite.exclusive(url) as connection:
             found, wanted = revision(connection), to or newest_revision(directory)
+            if found is None and not create:
+                raise sqlite.absent(path)
             if not is_behind(found, wanted):
                 return
             config.attributes["connection"] = connection

@@ -75,7 +75,7 @@ def start_anew(host: Host) -> None:
     host.check_output("cleaning-service-monitor pause 5m --reason 'another database'")
     # Redis remembers what the other company offered.
     host.check_output(f"{COMPOSE} stop && rm -rf {DIRECTORY}/data/cleaning_service_stable.db* {DIRECTORY}/redis/data/*")
-    _in_api_image(host, "migrate")
+    _in_api_image(host, "migrate --create")
     seed(host)
     host.check_output(f"{COMPOSE} up --detach --wait --wait-timeout 90")
     host.check_output("cleaning-service-monitor resume")

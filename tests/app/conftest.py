@@ -228,7 +228,7 @@ Serve = Callable[..., Server]
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of the newest schema, to copy."""
     path = tmp_path_factory.mktemp("migrated") / "test.db"
-    migrate(make_url(f"sqlite:///{path}"))
+    migrate(make_url(f"sqlite:///{path}"), create=True)
     return path
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 from pysqlite3 import dbapi2
+from sqlalchemy import make_url
 
+from app.kit.sqlite import EX_NOINPUT
+from app.migrations.upgrade import migrate
 from tests.app.conftest import ROOT, Serve, Server, new_user
 
 REGISTER = "/api/v1/auth/register"
@@ -85,12 +88,12 @@ def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve, listenin
     assert server.process.wait(10) == 0
 
 
-def refusal(environment: dict[str, str]) -> str:
+def refusal(environment: dict[str, str], *, exit_code: int = 1) -> str:
     """Return what the API says when it does not start."""
     run = subprocess.run(
         [sys.executable, "-m", "app", "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
-    assert run.returncode == 1
+    assert run.returncode == exit_code
     return run.stderr
 
 
@@ -142,8 +145,9 @@ def test_a_body_that_never_comes_ends_with_504(serve: Serve) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_an_empty_database_is_migrated_first(serve: Serve, tmp_path: Path) -> None:
-    server = serve(DATABASE_URL=f"sqlite:///{tmp_path}/fresh.db")
+def test_an_older_database_is_migrated_first(serve: Serve, tmp_path: Path) -> None:
+    migrate(make_url(f"sqlite:///{tmp_path}/old.db"), to="0007", create=True)
+    server = serve(DATABASE_URL=f"sqlite:///{tmp_path}/old.db")
     assert httpx.post(server.url + REGISTER, json=new_user(), trust_env=False).status_code == 201
 
 
@@ -157,8 +161,8 @@ def test_a_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path)
 
 
 def test_a_database_that_cannot_be_opened_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    said = refusal(environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"})
-    assert said.startswith("Not starting, the database could not be migrated: unable to open database file")
+    said = refusal(environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"}, exit_code=EX_NOINPUT)
+    assert said.startswith(f"Not starting: the database {tmp_path}/missing/x.db is missing: put it back")
 
 
 def test_an_account_that_is_switched_off_is_out_at_once(serve: Serve) -> None:

@@ -69,7 +69,7 @@ def test_a_damaged_database_gives_no_snapshot(database: Path, tmp_path: Path) ->
 
 
 def test_what_cannot_be_copied_is_refused_with_a_reason(database: Path, tmp_path: Path) -> None:
-    with pytest.raises(SnapshotError, match="there is no database"):
+    with pytest.raises(SnapshotError, match="is missing: put it back"):
         snapshot(tmp_path / "none.db", tmp_path / "copy.db")
     (tmp_path / "copy.db").write_text("mine")
     with pytest.raises(SnapshotError, match="exists already"):

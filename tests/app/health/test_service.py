@@ -24,7 +24,7 @@ from app.settings import Settings
 def settings(tmp_path: Path) -> Settings:
     """Two readers, and short time-outs; no Redis."""
     url = f"sqlite:///{tmp_path}/health.db"
-    migrate(make_url(url))
+    migrate(make_url(url), create=True)
     return Settings(
         secret_key="s" * 32,
         canary_token="c" * 32,
@@ -69,7 +69,8 @@ def test_writes_that_the_database_refuses_are_told(settings: Settings, database:
         assert (await health.ready()).writes == "ok"
         with pytest.raises(DatabaseUnavailable):
             await database.write(write)
-        assert (await health.ready()).writes == "refused"
+        readiness = await health.ready()
+        assert (readiness.writes, readiness.cause) == ("refused", "database is locked")
         summary = await health.summary()
         assert (summary.status, summary.checks.database) == ("degraded", "read-only")
         stranger.execute("ROLLBACK")
@@ -86,7 +87,7 @@ def test_a_refused_write_says_nothing_of_later_ones(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.kit.database.REFUSED_FOR", 0.1)
-    monkeypatch.setattr(database, "_refused_at", time.monotonic())
+    monkeypatch.setattr(database, "_refused", (time.monotonic(), "database is locked"))
     assert database.refuses_writes()
     time.sleep(0.15)
     assert asyncio.run(Health(database, Cache(settings)).ready()).writes == "ok"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import structlog
 from pysqlite3 import dbapi2
-from sqlalchemy import URL, make_url
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -25,8 +24,7 @@ from app.kit.pagination import Paging
 def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
     """A session on a real database."""
     shutil.copy(migrated, tmp_path / "test.db")
-    url: URL = make_url(f"sqlite:///{tmp_path}/test.db")
-    engine = sqlite.writer_engine(url)
+    engine = sqlite.writer_engine(sqlite.DatabaseFile(tmp_path / "test.db"))
     with Session(engine) as session:
         yield session
     engine.dispose()

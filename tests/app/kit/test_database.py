@@ -37,6 +37,7 @@ def database(tmp_path: Path, seconds: float) -> Iterator[Database]:
         database_timeout=seconds,
         database_readers=2,
     )
+    sqlite.create(tmp_path / "kit.db")
     database = Database(settings)
     asyncio.run(database.write(lambda session: run(session, "CREATE TABLE thing (name TEXT UNIQUE)")))
     yield database

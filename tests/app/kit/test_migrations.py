@@ -140,7 +140,7 @@ SAMPLES: dict[str, dict[str, object]] = {
 
 def test_models_equal_migrations(tmp_path: Path) -> None:
     url = make_url(f"sqlite:///{tmp_path}/m.db")
-    migrate(url)
+    migrate(url, create=True)
     with sqlite.exclusive(url) as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
         assert revision(connection) == newest_revision()
@@ -151,7 +151,7 @@ def test_from_every_revision_with_data_in_it(tmp_path: Path) -> None:
     for start in revisions[:-1]:
         path = tmp_path / f"{start}.db"
         url = make_url(f"sqlite:///{path}")
-        migrate(url, to=start)
+        migrate(url, to=start, create=True)
         before = fill(path)
         migrate(url)
         with sqlite.exclusive(url) as connection:
@@ -169,7 +169,7 @@ def test_from_every_revision_with_data_in_it(tmp_path: Path) -> None:
 
 def test_what_was_stored_before_can_be_found_and_erased(tmp_path: Path) -> None:
     path = tmp_path / "m.db"
-    migrate(make_url(f"sqlite:///{path}"), to="0007")
+    migrate(make_url(f"sqlite:///{path}"), to="0007", create=True)
     fill(path)
     connection = dbapi2.connect(path)
     decomposed = "zoe\N{COMBINING DIAERESIS}"
@@ -227,7 +227,7 @@ def fill(path: Path) -> dict[str, dict[str, object]]:
 
 def test_every_revision_can_be_taken_back_to_nothing(tmp_path: Path) -> None:
     url = make_url(f"sqlite:///{tmp_path}/m.db")
-    migrate(url)
+    migrate(url, create=True)
     fill(tmp_path / "m.db")
     config = Config()
     config.set_main_option("script_location", str(DIRECTORY))
@@ -276,7 +276,7 @@ def test_the_image_before_works_on_the_schema_of_each_revision(tmp_path: Path) -
     url = make_url(f"sqlite:///{tmp_path}/m.db")
     before: Shape = {}
     for each in revisions:
-        migrate(url, to=each)
+        migrate(url, to=each, create=True)
         with sqlite.exclusive(url) as connection:
             after = shape(connection)
         missing = what_the_image_before_would_miss(before, after)
@@ -286,6 +286,7 @@ def test_the_image_before_works_on_the_schema_of_each_revision(tmp_path: Path) -
 
 
 def test_what_the_image_before_would_miss_is_seen(tmp_path: Path) -> None:
+    sqlite.create(tmp_path / "m.db")
     with sqlite.exclusive(make_url(f"sqlite:///{tmp_path}/m.db")) as connection:
         connection.exec_driver_sql("CREATE TABLE kept (id INTEGER PRIMARY KEY, old TEXT, loose TEXT)")
         connection.exec_driver_sql("CREATE TABLE dropped (id INTEGER PRIMARY KEY)")
@@ -306,14 +307,14 @@ def test_what_the_image_before_would_miss_is_seen(tmp_path: Path) -> None:
 
 
 def test_several_at_once(environment: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "app", "migrate"]
+    command = [sys.executable, "-m", "app", "migrate", "--create"]
     running = [subprocess.Popen(command, env=environment, cwd=tmp_path) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     url = make_url(f"sqlite:///{tmp_path}/m.db")
-    migrate(url)
+    migrate(url, create=True)
     directory = tmp_path / "migrations"
     shutil.copytree(DIRECTORY, directory)
     (directory / "versions" / "9999_broken.py").write_text(BROKEN.format(previous=newest_revision()))
@@ -324,3 +325,22 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert "half_done" not in tables
     assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (newest_revision(),)
     connection.close()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_database_that_is_missing_is_made_on_demand_alone(
+    environment: dict[str, str], tmp_path: Path, *, empty: bool
+) -> None:
+    path = tmp_path / "test.db"
+    if empty:
+        path.touch()
+    for each in ("migrate", "serve"):
+        run = subprocess.run(
+            [sys.executable, "-m", "app", each], env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == sqlite.EX_NOINPUT
+        assert f"the database {path} is {'empty' if empty else 'missing'}: put it back" in run.stderr
+        assert "`migrate --create`" in run.stderr
+        assert path.exists() == empty
+    migrate(make_url(environment["DATABASE_URL"]), create=True)
+    migrate(make_url(environment["DATABASE_URL"]))

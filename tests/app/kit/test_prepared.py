@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import URL, bindparam, make_url, select
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from app.accounts.models import UserAccount
@@ -39,8 +39,7 @@ NAMED = Prepared(
 def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
     """A session with five accounts, a day apart."""
     shutil.copy(migrated, tmp_path / "test.db")
-    url: URL = make_url(f"sqlite:///{tmp_path}/test.db")
-    engine = sqlite.writer_engine(url)
+    engine = sqlite.writer_engine(sqlite.DatabaseFile(tmp_path / "test.db"))
     with engine.connect() as connection, Session(connection) as session:
         session.add_all(
             UserAccount(

@@ -44,6 +44,7 @@ class Layout:
         self.compose_file = directory / PLACES["docker-compose.stable.yml"]
         self.env_file = directory / PLACES["env"]
         self.database = directory / "data" / "cleaning_service_stable.db"
+        self.database_made = directory / "releases" / "database-made"
         self.snapshots = directory / "data" / "snapshots"
         self.wanted = directory / "wanted"
         self.releases = directory / "releases"

@@ -69,8 +69,9 @@ class Releaser:
         """Say what a release would change; nothing when all is as the set wants it.
 
         Raises:
-            ReleaseError: the set is not complete, or Docker does not answer.
+            ReleaseError: the set is not complete, the database has vanished, or Docker does not answer.
         """
+        self._require_database()
         if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
             raise ReleaseError(f"{source} is not complete: run the playbook site.yml")
         reasons = [f"{place} is another one" for place in self._layout.differing(source)]
@@ -218,12 +219,34 @@ class Releaser:
         self._compose.remove_strangers()
 
     def _prepare_data(self, api: Service, name: str) -> None:
-        """Copy the database, then migrate it with the new image."""
-        if self._layout.database.exists():
+        """Copy the database, then migrate it with the new image; make it on a host that has never had one."""
+        if self._had_database():
             said = self._compose.once(api.name, "snapshot", f"/data/snapshots/{name}.db")
             self._say(f"snapshot of the database: {said.strip()}")
-        self._compose.once(api.name, "migrate")
+            self._compose.once(api.name, "migrate")
+        else:
+            self._compose.once(api.name, "migrate", "--create")
+        self._layout.database_made.touch()
         self._say("the database has the schema of the new image")
+
+    def _had_database(self) -> bool:
+        """Whether this host has, or has had, a database; a release before this record left a line in the journal."""
+        done = any(entry.outcome == "done" for entry in self._journal.entries())
+        return done or self._layout.database_made.exists()
+
+    def _require_database(self) -> None:
+        """See that the database has not vanished: a missing mount, or a slip of somebody's hand.
+
+        Raises:
+            ReleaseError: this host has had one.
+        """
+        database, compose_file = self._layout.database, self._layout.compose_file
+        if self._had_database() and not database.exists():
+            raise ReleaseError(
+                f'the database {database} is missing: put it back (docs/operations.md, "The database is missing"), '
+                "or, if it shall be a new one without any data: "
+                f"docker-compose -f {compose_file} run --rm --no-deps --env LOG_FILE= api migrate --create"
+            )
 
     def _try_configuration(self, proxy: Service) -> None:
         """Have the proxy's new image read its new configuration, certificate included, before the proxy is touched.
