@@ -439,3 +439,18 @@ def test_one_replica_that_serves_lets_the_way_in_be_judged() -> None:
     world = _with_ingress()
     world.health |= {INGRESS: Health.SICK, "api": Health.MISSING}
     assert Action.RESTART_DOCKER in world.looks(30)
+
+
+@pytest.mark.parametrize("health", [Health.SICK, Health.DOWN, Health.MISSING, Health.REFUSING, Health.STARTING])
+def test_what_a_person_restarts_is_left_alone_and_judged_afterwards(health: Health) -> None:
+    ladder, now = Ladder(NAMES, POLICY), 1_000_000.0
+    for _ in range(30):
+        ladder.observe(now, [Verdict("api", health, "test")], ["api"])
+        assert not ladder.confirmed("api", now)
+        assert ladder.decide(now) is None
+        now += LOOK
+    looks = 0
+    while ladder.decide(now) is None:
+        ladder.observe(now, [Verdict("api", health, "test")])
+        looks, now = looks + 1, now + LOOK
+    assert looks <= 10

@@ -123,6 +123,23 @@ def test_it_heals_a_killed_container_and_tells_the_story(stack: tuple[Path, str,
 
 
 @pytest.mark.docker
+def test_it_does_not_fight_a_restart_by_hand(
+    tmp_path: Path, container: Callable[..., str], monitor: MonitorFactory
+) -> None:
+    redis = container("redis", "--network=none", "--init", "--stop-signal=TERM")
+    process = monitor(write_config(tmp_path, [component("redis", "redis", redis)]))
+    process.wait_for("monitor check")
+    docker("stop", redis)
+    process.wait_for("redis down")
+    time.sleep(2)  # a slow server's time between the end of a container and its start
+    docker("start", redis)
+    process.wait_for("redis ok")
+    assert [event for event in process.events() if event.startswith("redis")] == ["redis down", "redis ok"]
+    docker("stop", redis)
+    process.wait_for("redis cure-done")  # stopped and left
+
+
+@pytest.mark.docker
 @pytest.mark.parametrize("path", ["/health/ready", "/internal/canary"])
 def test_it_restarts_an_api_that_hangs(
     stack: tuple[Path, str, str], service: Service, monitor: MonitorFactory, path: str

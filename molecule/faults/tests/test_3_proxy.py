@@ -35,7 +35,7 @@ def test_firewall_reloaded(host: Host, trial: Trial) -> None:
     trial.inject("iptables -P FORWARD DROP && iptables -F")
     with trial.world() as client, pytest.raises(httpx.TimeoutException):
         client.get("/health", timeout=1)
-    trial.cured(("ingress", r"^no client gets in: .* over IPv4: no answer"), found=20, within=60)
+    trial.cured(("ingress", r"^no client gets in: .* over IPv4: no answer"), found=30, within=90)
     assert "DOCKER" in host.check_output("iptables -S FORWARD")
     assert not trial.restarted(), "a restart of Docker leaves containers alone"
 
@@ -45,6 +45,6 @@ def test_firewall_reloaded_for_ipv6(host: Host, trial: Trial) -> None:
     host.check_output("ip -6 address replace 2001:db8::1/128 dev lo")  # what makes a host reachable by IPv6
     trial.undo = ["systemctl restart docker.service"]
     trial.inject("ip6tables -P FORWARD DROP && ip6tables -F")
-    trial.cured(("ingress", r"^clients by IPv6 do not get in: "), found=20, within=60)
+    trial.cured(("ingress", r"^clients by IPv6 do not get in: "), found=30, within=90)
     host.check_output("ip -6 address delete 2001:db8::1/128 dev lo")
     assert not trial.restarted()

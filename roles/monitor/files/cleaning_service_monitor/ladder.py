@@ -7,7 +7,7 @@ the smallest step is retried slowly. Of the host's own troubles only a full disk
 one too: Docker puts its rules in the firewall back when it is restarted, while the containers go on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -187,12 +187,17 @@ class Ladder:
     def __post_init__(self) -> None:
         self.tracks = {name: Track() for name in (DOCKER, *self.names, *self.host)}
 
-    def observe(self, now: float, verdicts: Iterable[Verdict]) -> list[Change]:
+    def observe(self, now: float, verdicts: Iterable[Verdict], commanded: Collection[str] = ()) -> list[Change]:
         """Take in one look. A component without a verdict (Docker is silent) keeps its standing.
 
-        Components that another one requires come before it.
+        Args:
+            now: when.
+            verdicts: the look's; components that another one requires come before it.
+            commanded: components that a person is stopping or restarting: what is found of them confirms nothing.
         """
         changes = [self._observe(now, verdict) for verdict in verdicts if self._answers_for_itself(verdict.component)]
+        for name in commanded:
+            self.tracks[name].looks, self.tracks[name].patience_from = 0, now
         return [change for change in changes if change]
 
     def _answers_for_itself(self, name: str) -> bool:

@@ -51,7 +51,9 @@ class Monitor:
         self._notifier = Notifier()
         self._engine = Engine(config.docker_socket)
         self._containers = {component.name: component.container for component in config.components}
-        self._events = Events(config.docker_socket, {name: key for key, name in self._containers.items()})
+        self._events = Events(
+            config.docker_socket, {name: key for key, name in self._containers.items()}, config.policy.start_grace
+        )
         self._prober = Prober(config, self._engine)
         self._host = HostChecker(config)
         self._healer = Healer(config, self._engine, self._notifier.alive)
@@ -119,10 +121,13 @@ class Monitor:
         self._notifier.alive()
         was = self._pause
         self._read_maintenance()
+        looked = time.monotonic()
         look, full = self._look()
         self._notifier.alive()
         now = self._now()
-        changes = self._ladder.observe(now, look.verdicts)
+        self._events.found_well((verdict.component for verdict in look.verdicts if verdict.health.well), looked)
+        commanded = self._events.commanded(since=self._quiet_until)
+        changes = self._ladder.observe(now, look.verdicts, commanded)
         for change in changes:
             self._tell(change)
         if full:
@@ -130,7 +135,7 @@ class Monitor:
         self._reporter.told_of(look, now)
         cure = None if self._pause else self._ladder.decide(now)
         if not self._pause:
-            self._find(now, cure)
+            self._find(now, cure, commanded)
         self._ask_for_person()
         if changes or cure or self._pause != was:
             self._reporter.publish(now, self._ladder.tracks, self._pause)
@@ -140,7 +145,9 @@ class Monitor:
         self._save(changed=bool(changes or cure or over))
         self._say_alive()
         hasty = any(
-            track.health is Health.DOWN and name != DOCKER and not self._ladder.confirmed(name, self._now())
+            track.health is Health.DOWN
+            and name not in (DOCKER, *commanded)
+            and not self._ladder.confirmed(name, self._now())
             for name, track in self._ladder.tracks.items()
         )
         return _AFTER_CURE if cure else _RECHECK if hasty else self._config.probe_interval
@@ -191,10 +198,12 @@ class Monitor:
             return verdict
         return Verdict(verdict.component, verdict.health, f"{verdict.cause}; {death.cause}")
 
-    def _find(self, now: float, cure: Cure | None) -> None:
-        """Begin the incidents of what is confirmed to be unwell, or degraded for a while."""
+    def _find(self, now: float, cure: Cure | None, commanded: set[str]) -> None:
+        """Begin the incidents of what is confirmed to be unwell, or degraded for a while, and not a person's doing."""
         patience = {Health.DEGRADED: _DEGRADED_TOLD, Health.REFUSING: _REFUSING_TOLD}
         for name, track in self._ladder.tracks.items():
+            if name in commanded:
+                continue
             lasting = track.since is not None and now - track.since >= patience.get(track.health, now)
             if (lasting or self._ladder.confirmed(name, now)) and not (cure and cure.component == name):
                 self._reporter.found(name, track.cause, track.unwell_since or track.since or now, now)
