@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.helpers import Service, docker
+from tests.monitor.helpers import PACKAGE_DIRECTORY, SHARED_DIRECTORY, Service, docker
 
 IMAGE = f"montest-image-{os.getpid()}"
 
@@ -20,8 +20,9 @@ _numbers = count(1)  # no two containers share a name
 
 @pytest.fixture(scope="module", autouse=True)  # without __init__.py, a package's lasts to the end of all tests
 def _as_on_a_host() -> Iterator[None]:
-    """Let no monitor under test load the measuring of the API's coverage, which takes memory and writes files."""
+    """Let a monitor under test find its packages, and load no measuring of the API's coverage, which writes files."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{PACKAGE_DIRECTORY}:{SHARED_DIRECTORY}")
         patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         yield
 

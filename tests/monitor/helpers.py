@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PACKAGE_DIRECTORY = Path(__file__).parents[2] / "roles/monitor/files"
+ROLES = Path(__file__).parents[2] / "roles"
+# On a server they are one directory.
+PACKAGE_DIRECTORY = ROLES / "monitor/files"
+SHARED_DIRECTORY = ROLES / "stack/files"
 TOKEN = "t" * 32
 SOCKET = "/run/docker.sock"
 

@@ -20,7 +20,7 @@ from cleaning_service_monitor.spool import Note, Spool, locked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.monitor.helpers import PACKAGE_DIRECTORY, wait_until
+from tests.monitor.helpers import wait_until
 from tests.monitor.receivers import Received, Receiver, incident, receiver
 from tests.monitor.test_spool import fill, small_disk
 
@@ -440,8 +440,7 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Office]]:
-    monkeypatch.setenv("PYTHONPATH", str(PACKAGE_DIRECTORY))
+def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
     opened: list[Office] = []
 
     def make(raw: dict[str, Any], command: list[str] | None = None, directory: Path = tmp_path) -> Office:
@@ -724,6 +723,5 @@ def test_the_monitor_loads_neither_mail_nor_the_channels() -> None:
         "heavy = {'smtplib', 'email.message', 'hashlib', 'random', 'cleaning_service_monitor.channels'}\n"
         "raise SystemExit(' '.join(heavy & set(sys.modules)))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_DIRECTORY)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

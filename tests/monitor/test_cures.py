@@ -2,21 +2,18 @@
 
 import os
 import re
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cleaning_service_monitor import config, cures
-from cleaning_service_monitor.commands import CommandError, run_command
 from cleaning_service_monitor.cures import Healer, Outcome
 from cleaning_service_monitor.docker import LIST_TIMEOUT, Engine
 from cleaning_service_monitor.ladder import DOCKER, Action, Cure
 
-from tests.monitor.helpers import component, docker, inspect, raw_server, wait_until, write_config
+from tests.monitor.helpers import ROLES, component, docker, inspect, raw_server, write_config
 
-ROLE = Path(__file__).parents[2] / "roles/monitor"
 Programs = Callable[[str, str], Path]
 
 
@@ -115,71 +112,12 @@ def test_docker_is_restarted_by_systemd(tmp_path: Path, programs: Programs) -> N
     assert calls.read_text().splitlines() == ["reset-failed docker.service docker.socket", "restart docker.service"]
 
 
-def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    script = f"sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; echo started; wait"
-    begun = time.monotonic()
-    with pytest.raises(CommandError, match=r"took longer than 0\.5 s: started"):
-        run_command(["sh", "-c", script], 0.5)
-    assert time.monotonic() - begun < 3
-    for pid in pids.read_text().split():
-        wait_until(lambda pid=pid: not _lives(int(pid)), 5, f"process {pid} gone")  # type: ignore[misc]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def test_a_command_is_ended_when_the_monitor_is(tmp_path: Path) -> None:
-    def stop(_number: int, _frame: object) -> None:
-        raise SystemExit
-
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(SystemExit):
-            run_command(["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"], 30)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert not _lives(int((tmp_path / "pid").read_text()))
-
-
-def test_a_daemon_that_keeps_the_output_open_does_not_hold_us_up() -> None:
-    begun = time.monotonic()
-    run_command(["sh", "-c", "setsid sleep 3 & exit 0"], 10)
-    assert time.monotonic() - begun < 2
-
-
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [
-        (["sh", "-c", "echo one; echo two >&2; exit 3"], "ended with 3: two"),
-        (["false"], "ended with 1: no output"),
-        (["/nonexistent/program"], "cannot be run: No such file or directory"),
-    ],
-)
-def test_a_command_that_fails_says_why(command: list[str], reason: str) -> None:
-    descriptors = set(Path("/proc/self/fd").iterdir())
-    with pytest.raises(CommandError, match=reason):
-        run_command(command, 5)
-    assert set(Path("/proc/self/fd").iterdir()) == descriptors
-
-
 def test_no_look_takes_as_long_as_the_watchdog_waits() -> None:
-    unit = (ROLE / "templates/cleaning-service-monitor.service.j2").read_text()
+    unit = (ROLES / "monitor/templates/cleaning-service-monitor.service.j2").read_text()
     watchdog = re.search(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
     assert watchdog
     longest_look = LIST_TIMEOUT + config._SECONDS["probe_timeout"][2] + config._SECONDS["canary_timeout"][2] + 1
     assert longest_look + 10 < int(watchdog[1])
-
-
-def test_the_watchdog_is_fed_while_a_command_runs() -> None:
-    fed: list[float] = []
-    run_command(["sleep", "2.5"], 10, lambda: fed.append(time.monotonic()))
-    assert len(fed) == 2
 
 
 def test_a_hung_docker_is_killed_before_it_is_restarted(tmp_path: Path, programs: Programs) -> None:

@@ -223,7 +223,6 @@ def test_a_certificate_that_ends_soon_is_told(
     tmp_path: Path, authority: tuple[Path, Path], tls_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
-    monkeypatch.setenv("PYTHONPATH", str(Path(hostchecks.__file__).parents[1]))
     (tmp_path / "monitor").mkdir()
     path = write_config(tmp_path, [component("redis", "redis", "x")])
     monkeypatch.setenv(config.PATH_VARIABLE, str(path))

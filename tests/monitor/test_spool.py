@@ -18,7 +18,6 @@ from cleaning_service_monitor.spool import Backlog, Entry, Progress, Spool, leas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.monitor.helpers import PACKAGE_DIRECTORY
 from tests.monitor.receivers import incident
 
 NOW = 1764047893.0
@@ -242,9 +241,8 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
         "spool.flush()\n"
         "assert spool.hand_over() == b''\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_DIRECTORY)}
     command = [sys.executable, "-c", program, str(tmp_path), json.dumps(message())]
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True)
     assert ids(read(tmp_path)[0]) == [message()["id"]]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 

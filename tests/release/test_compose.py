@@ -1,8 +1,15 @@
 """Commands that a release runs."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
+from cleaning_service_release import release
 from cleaning_service_release.compose import _service, run
 from cleaning_service_release.errors import ReleaseError
+
+from tests import processes
+from tests.processes import WITH_A_CHILD
 
 WANTED = {"container_name": "container", "image": "image"}
 
@@ -30,9 +37,30 @@ def test_where_a_service_answers(wanted: dict[str, object], url: str | None) -> 
 
 def test_what_a_command_says() -> None:
     assert run(["echo", "well"], timeout=10) == "well\n"
-    with pytest.raises(ReleaseError, match=r"`sh -c .*` ended with 3") as ended:
+    with pytest.raises(ReleaseError, match=r"`sh -c .*` ended with 3$") as ended:
         run(["sh", "-c", "echo why >&2; exit 3"], timeout=10)
     assert ended.value.evidence == ["why"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_of_a_command_goes_on_after_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, check: bool
+) -> None:
+    """What goes on replaces containers beside the way back."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ReleaseError, match=r"took longer than 0\.5 s$") if check else contextlib.nullcontext():
+        run(["sh", "-c", f"{WITH_A_CHILD} wait"], timeout=0.5, check=check)
+    assert processes.end()
+
+
+def test_nothing_of_a_command_goes_on_after_the_time_of_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(release, "LONGEST", 1)
+    with pytest.raises(ReleaseError, match="minutes"), release._time_limit():
+        run(["sh", "-c", f"{WITH_A_CHILD} wait"], timeout=30)
+    assert processes.end()
 
 
 @pytest.mark.parametrize(

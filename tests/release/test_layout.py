@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from cleaning_service_release.layout import Layout, read_json, write_json
+from cleaning_service_host.files import write_atomically
+from cleaning_service_release.layout import Layout, read_json
 
 from tests.release.conftest import write_set
 
@@ -77,7 +78,7 @@ def test_a_damaged_note_counts_as_none(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     assert read_json(path) == {}
     assert read_json(tmp_path / "none.json") == {}
-    write_json(path, {"by": "me"})
+    write_atomically(path, {"by": "me"})
     assert read_json(path) == {"by": "me"}
 
 
@@ -85,10 +86,12 @@ def test_what_the_monitor_watched_comes_back_with_its_release(layout: Layout) ->
     monitor = layout.directory / "monitor.json"
     old = write_set(layout.releases / "old", "old")
     assert not layout.put_monitor(old), "a set without it leaves it as it is"
-    write_json(monitor, {"components": ["api", "api_2"], "host": {"certificate_name": "a"}, "alerts": {"host": "old"}})
+    write_atomically(
+        monitor, {"components": ["api", "api_2"], "host": {"certificate_name": "a"}, "alerts": {"host": "old"}}
+    )
     layout.remember_monitor(old)
     assert not layout.put_monitor(old), "it is the same"
-    write_json(monitor, {"components": ["api"], "host": {"disk_full_percent": 95}, "alerts": {"host": "new"}})
+    write_atomically(monitor, {"components": ["api"], "host": {"disk_full_percent": 95}, "alerts": {"host": "new"}})
     assert layout.put_monitor(old)
     assert read_json(monitor) == {
         "components": ["api", "api_2"],

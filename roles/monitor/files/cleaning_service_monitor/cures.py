@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cleaning_service_monitor.commands import CommandError, run_command
+from cleaning_service_host.commands import CommandError, run_command
+
 from cleaning_service_monitor.config import Component, Config
 from cleaning_service_monitor.docker import Engine, EngineAwayError, EngineError
 from cleaning_service_monitor.ladder import Action, Cure

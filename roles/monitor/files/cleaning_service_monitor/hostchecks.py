@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleaning_service_monitor.commands import Command, CommandError
+from cleaning_service_host.commands import Command, CommandError, last_line
+
 from cleaning_service_monitor.config import Config
 from cleaning_service_monitor.ladder import DAY, DISK, HOUR, Health, Verdict
 
@@ -68,7 +69,7 @@ class _Errand:
         except CommandError as error:
             said, failure = "", str(error)
         if said is not None:
-            self._running, self.said, self.failure, self.ended_at = None, said, failure, time.monotonic()
+            self._running, self.said, self.failure, self.ended_at = None, last_line(said), failure, time.monotonic()
 
     def close(self) -> None:
         """End it."""

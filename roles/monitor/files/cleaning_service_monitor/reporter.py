@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from cleaning_service_host.files import write_text_atomically
+
 from cleaning_service_monitor import messages, metrics, page, services
 from cleaning_service_monitor.alert_settings import AlertSettings
 from cleaning_service_monitor.config import Config
@@ -22,7 +24,7 @@ from cleaning_service_monitor.incidents import Incident, Incidents, Step
 from cleaning_service_monitor.ladder import DOCKER, Cure, Health, Track
 from cleaning_service_monitor.probes import Look
 from cleaning_service_monitor.spool import Note, Spool
-from cleaning_service_monitor.state import Pause, write_text_atomically
+from cleaning_service_monitor.state import Pause
 
 _PUBLIC_INCIDENTS = 50
 _MODE = 0o644

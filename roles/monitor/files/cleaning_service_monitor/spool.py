@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cleaning_service_host.files import write_atomically
+
 from cleaning_service_monitor.eventlog import Level
 from cleaning_service_monitor.messages import KINDS, PERSON_NEEDED, PROBLEM, REMINDER, RESOLVED, TEST, Message
-from cleaning_service_monitor.state import write_atomically
 
 MAX_MESSAGES = 500
 _SUFFIX = ".json"

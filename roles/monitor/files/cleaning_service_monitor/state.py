@@ -1,6 +1,5 @@
 """What outlives a process: the monitor's state, its lock, and the maintenance pause."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -9,37 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cleaning_service_host.files import write_atomically
+
 MAX_PAUSE = 24 * 3600.0  # seconds
 _CLOCK_SLACK = 3600.0  # seconds by which the clock may have been put back since a pause began
-
-
-def write_atomically(path: Path, data: object) -> None:
-    """Write JSON so that a reader, or a crash at any moment, sees the old file or the new one.
-
-    Raises:
-        OSError: it could not be written; the old file is still there.
-    """
-    write_text_atomically(path, json.dumps(data), mode=0o600)
-
-
-def write_text_atomically(path: Path, text: str, *, mode: int) -> None:
-    """Write a text in the same way, with the given permissions.
-
-    Raises:
-        OSError: it could not be written; the old file is still there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 class StateFile:

@@ -2,11 +2,12 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from cleaning_service_host.commands import CommandError, run_command
 
 from cleaning_service_release.errors import ReleaseError
 
@@ -195,24 +196,11 @@ def remove_image(reference: str) -> None:
 
 def last_lines(name: str, number: int = 20) -> list[str]:
     """Return what a container said last."""
-    command = ["docker", "logs", "--tail", str(number), name]
-    try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=QUICK,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
+    return run(["docker", "logs", "--tail", str(number), name], timeout=QUICK, check=False, both=True).splitlines()
 
 
 def run(command: Sequence[str], *, timeout: float, check: bool = True, both: bool = False) -> str:
-    """Run a command to its end and return its standard output.
+    """Run a command to its end and return its standard output. No process of it goes on afterwards.
 
     Args:
         command: program and arguments.
@@ -223,30 +211,12 @@ def run(command: Sequence[str], *, timeout: float, check: bool = True, both: boo
     Raises:
         ReleaseError: it failed or took too long; the evidence is what it said last.
     """
-    shown = " ".join(command)
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired as error:
+        return run_command(command, timeout, errors=both)
+    except CommandError as error:
         if not check:
             return ""
-        raise ReleaseError(f"`{shown}` took longer than {timeout:g} s") from error
-    except OSError as error:
-        if not check:
-            return ""
-        raise ReleaseError(f"`{shown}` cannot be run: {error.strerror}") from error
-    if done.returncode == 0:
-        return done.stdout + done.stderr if both else done.stdout
-    if not check:
-        return ""
-    raise ReleaseError(f"`{shown}` ended with {done.returncode}", (done.stdout + done.stderr).splitlines()[-20:])
+        raise ReleaseError(error.reason, error.output.splitlines()[-20:]) from error
 
 
 def _service(name: str, wanted: Mapping[str, Any]) -> Service:

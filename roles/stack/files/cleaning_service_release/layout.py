@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cleaning_service_host.files import write_atomically
+
 # A set's name of each file or directory: its place below the service's directory.
 PLACES: Mapping[str, str] = {
     "docker-compose.stable.yml": "docker-compose.stable.yml",
@@ -88,7 +90,7 @@ class Layout:
         }
         if wanted == now:
             return False
-        write_json(self.directory / _MONITOR, wanted)
+        write_atomically(self.directory / _MONITOR, wanted)
         return True
 
     def renewed(self, source: Path) -> Collection[str]:
@@ -133,16 +135,6 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a file, all of it or nothing."""
-    new = path.with_name(path.name + _NEW)
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _only(keys: set[str], found: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from cleaning_service_host.files import write_atomically
+
 from cleaning_service_release import compose, probes
 from cleaning_service_release.compose import Compose, Service
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Entry, Journal, api_image
-from cleaning_service_release.layout import Layout, origin, read_json, write_json, write_origin
+from cleaning_service_release.layout import Layout, origin, read_json, write_origin
 
 LONGEST = 1200  # seconds for a release; what ran before is then brought back
 RETURN = 300  # seconds for that
@@ -120,7 +122,7 @@ class Releaser:
                 layout.remember_monitor(current)
         had_previous = layout.previous.exists()
         before = api_image(layout.previous) if had_previous else ""
-        write_json(layout.under_way, {"id": name, "kind": order.kind, "by": order.by, "since": time.time()})
+        write_atomically(layout.under_way, {"id": name, "kind": order.kind, "by": order.by, "since": time.time()})
         entry = Entry(name, order.kind, "done", order.by, api_image(source), before, [], 0.0)
         changed: list[str] = []
         try:
@@ -143,7 +145,7 @@ class Releaser:
         """Write down that a release failed, for the alert first. A full disk must not hide how it ended."""
         failed = {"id": entry.id, "reason": entry.reason, "at": time.time()}
         with contextlib.suppress(OSError):
-            write_json(self._layout.failed, failed)
+            write_atomically(self._layout.failed, failed)
         with contextlib.suppress(OSError):
             self._journal.write(entry)
         with contextlib.suppress(OSError):

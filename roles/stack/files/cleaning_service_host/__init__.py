@@ -1,0 +1,1 @@
+"""What the release program and the monitor share. Standard library only."""

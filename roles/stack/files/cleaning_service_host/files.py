@@ -1,0 +1,35 @@
+"""Files that a reader, or a crash at any moment, finds as they were or as they are to be."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: object) -> None:
+    """Write JSON so that a reader, or a crash at any moment, sees the old file or the new one.
+
+    Raises:
+        OSError: it could not be written; the old file is still there.
+    """
+    write_text_atomically(path, json.dumps(data), mode=0o600)
+
+
+def write_text_atomically(path: Path, text: str, *, mode: int) -> None:
+    """Write a text in the same way, with the given permissions.
+
+    Raises:
+        OSError: it could not be written; the old file is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
