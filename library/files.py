@@ -37,6 +37,9 @@ options:
     description: Files and links that must not exist.
     type: list
     elements: str
+  read_by:
+    description: A unit of systemd whose process reads the files and trees when it starts.
+    type: str
 """
 EXAMPLES = r"""
 - name: Write the settings
@@ -52,6 +55,11 @@ paths:
   description: What was changed, or would have been.
   type: list
   elements: str
+outdated:
+  description:
+    - Whether the process of C(read_by) has to be restarted, because it started before the last change of what it reads.
+    - That may be a change of somebody else, or of an earlier run that was interrupted before it could restart anything.
+  type: bool
 """
 
 import difflib
@@ -59,6 +67,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +88,7 @@ class Paths:
         self._module = module
         self.changed: list[str] = []
         self.differences: list[str] = []
+        self._newest = datetime.min.replace(tzinfo=timezone.utc)
 
     def directory(self, wanted: dict[str, str]) -> None:
         """Make a directory."""
@@ -127,6 +137,7 @@ class Paths:
                 return
             self._replace(wanted, content)
         self._attributes(wanted, path)
+        self._newest = max(self._newest, datetime.fromtimestamp(path.stat().st_mtime, timezone.utc))
 
     def link(self, wanted: dict[str, str]) -> None:
         """Make a symbolic link."""
@@ -148,6 +159,15 @@ class Paths:
         """Remove a file or a link."""
         if os.path.lexists(path):
             self._remove(path, Path.unlink)
+
+    def outdated(self, unit: str) -> bool:
+        """Tell whether the unit's process has started, and has not seen the last change; False without a unit."""
+        command = ["systemctl", "show", "--property=ExecMainStartTimestamp", "--timestamp=us+utc", "--value", unit]
+        started = self._module.run_command(command)[1].split() if unit else []  # such as Thu 2026-11-26 09:00:00.5 UTC
+        if not started:
+            return False
+        moment = datetime.strptime(" ".join(started[1:3]), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=timezone.utc)
+        return bool(self.changed) or self._newest > moment
 
     def _remove(self, path: Path, remove: Callable[[Path], None]) -> None:
         self._note(path)
@@ -237,6 +257,7 @@ def main() -> None:
                 "options": {"path": ATTRIBUTES["path"], "target": {"type": "path", "required": True}},
             },
             "absent": {"type": "list", "elements": "path", "default": []},
+            "read_by": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -251,7 +272,12 @@ def main() -> None:
             paths.absent(Path(path))
     except OSError as error:
         module.fail_json(msg=f"{path}: {error.strerror}", paths=paths.changed)
-    module.exit_json(changed=bool(paths.changed), paths=paths.changed, diff={"prepared": "".join(paths.differences)})
+    module.exit_json(
+        changed=bool(paths.changed),
+        paths=paths.changed,
+        outdated=paths.outdated(module.params["read_by"]),
+        diff={"prepared": "".join(paths.differences)},
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The module `files`, carried out by Ansible on this machine."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,20 @@ def run(directory: Path, *arguments: str, **wanted: object) -> tuple[int, dict[s
     assert done.stdout.startswith("{"), done.stdout + done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
     return done.returncode, answer
+
+
+def run_here(**wanted: object) -> dict[str, Any]:
+    """Carry the module out in this process, which is quicker; returns its answer."""
+    spec = importlib.util.spec_from_file_location("files", ROOT / "library" / "files.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    said = io.StringIO()
+    with patch_module_args(wanted), contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+        module.main()
+    answer: dict[str, Any] = json.loads(said.getvalue())
+    return answer
 
 
 @pytest.fixture
@@ -174,14 +191,7 @@ def test_the_journal_is_told_of_paths_and_of_nothing_else(monkeypatch: pytest.Mo
     logged: list[str] = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _, message, **__: logged.append(message))
     content = f"SECRET_KEY={'s' * 32}\nSMTP_PASSWORD=hidden\n"
-    spec = importlib.util.spec_from_file_location("files", ROOT / "library" / "files.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    wanted = {"files": [{"path": str(tmp_path / "env"), "content": content, **MINE}]}
-    with patch_module_args(wanted), pytest.raises(SystemExit):
-        module.main()
+    run_here(files=[{"path": str(tmp_path / "env"), "content": content, **MINE}])
     assert (tmp_path / "env").read_text() == content
     assert logged == [f"Invoked for {tmp_path}/env"]
 
@@ -197,3 +207,37 @@ def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path
     assert code != 0
     assert answer["msg"] == f"{tmp_path}/nowhere/file: No such file or directory"
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".new-")] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "started", "outdated"),
+    [
+        ("a", "", False),
+        ("a", "Thu 2026-11-26 09:00:00.000001 UTC", False),
+        ("a", "Thu 2026-11-26 08:59:59.999999 UTC", True),
+        ("b", "Thu 2026-11-26 09:00:00.000001 UTC", True),
+    ],
+    ids=["never-started", "later", "before-the-last-change", "before-this-change"],
+)
+def test_whether_a_process_has_read_its_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    started: str,
+    *,
+    outdated: bool,
+) -> None:
+    """Whoever has changed them, and whatever became of the run that did."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\n[ $5 = example.service ] && echo {started}\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file = tmp_path / "tree" / "code.py"
+    file.parent.mkdir()
+    file.write_text("a")
+    changed_at = datetime(2026, 11, 26, 9, tzinfo=UTC).timestamp()
+    os.utime(file, (changed_at, changed_at))
+    tree = {"path": str(file.parent), "files": {file.name: content}, **MINE}
+    for check in (True, False):
+        answer = run_here(trees=[tree], read_by="example.service", _ansible_check_mode=check)
+        assert (answer["changed"], answer["outdated"]) == (content == "b", outdated)

@@ -3,8 +3,11 @@
 import re
 
 import httpx
-from converged import API, CONTAINERS, DIRECTORY, PROXY, inspect, playbook
+from converged import API, CONTAINERS, DIRECTORY, MONITOR, PROXY, inspect, playbook
 from testinfra.host import Host
+
+JOURNAL = "systemd-journald.service"
+JOURNAL_SETTINGS = "/etc/systemd/journald.conf.d/50-cleaning-service.conf"
 
 
 def test_check_mode_reports_nothing() -> None:
@@ -35,7 +38,15 @@ def test_no_secret_is_in_the_journal(host: Host) -> None:
 
 def test_a_manager_changed_file_comes_back(host: Host, world: httpx.Client) -> None:
     host.check_output(f"sed -i s/REQUEST_TIMEOUT=30/REQUEST_TIMEOUT=3000/ {DIRECTORY}/.env")
-    run = playbook("--tags", "always,stack")
+    # What runs has not read what is on the disk. An earlier run may have been interrupted, hence the mere `touch`.
+    host.check_output(f"systemctl disable {MONITOR} && echo >>{DIRECTORY}/scripts/cleaning_service_host/__init__.py")
+    host.check_output(f"touch {JOURNAL_SETTINGS}")
+    before = {unit: host.service(unit).systemd_properties["MainPID"] for unit in (MONITOR, JOURNAL)}
+    run = playbook("--tags", "always,baseline,stack,monitor")
     assert run.returncode == 0, run.stdout
     assert "REQUEST_TIMEOUT=30" in inspect(host, API)["Config"]["Env"]
     assert world.get("/health").status_code == 200
+    assert host.service(MONITOR).is_enabled
+    assert host.service(MONITOR).is_running
+    after = {unit: host.service(unit).systemd_properties["MainPID"] for unit in (MONITOR, JOURNAL)}
+    assert [unit for unit in before if before[unit] == after[unit]] == []
