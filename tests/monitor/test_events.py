@@ -156,7 +156,7 @@ def test_a_restart_is_left_to_end_and_is_over_when_all_is_well_again(told: Told)
     told.well()  # it still answers, as it has not begun to stop
     assert told.commanded(after=25)
     told.hear("kill 9", "die 137")
-    assert told.commanded(after=4)
+    assert told.commanded(after=9)
     told.well()  # a look that began before the start
     told.hear("stop", "start")
     assert told.commanded(after=44)
@@ -167,7 +167,7 @@ def test_a_restart_is_left_to_end_and_is_over_when_all_is_well_again(told: Told)
 
 def test_a_container_that_a_person_stops_and_leaves_is_started_again(told: Told) -> None:
     told.hear("kill 15", "die 143", "stop")
-    assert told.commanded(after=4)
+    assert told.commanded(after=9)
     assert not told.commanded(after=2)
 
 

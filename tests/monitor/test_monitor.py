@@ -136,7 +136,7 @@ def test_it_does_not_fight_a_restart_by_hand(
     process.wait_for("redis ok")
     assert [event for event in process.events() if event.startswith("redis")] == ["redis down", "redis ok"]
     docker("stop", redis)
-    process.wait_for("redis cure-done")  # stopped and left
+    process.wait_for("redis cure-done", 20)  # stopped and left
 
 
 @pytest.mark.docker

@@ -1,34 +1,70 @@
-"""The management commands of the user's documents, as written there."""
+"""The management commands of the user's documents, as written there, while the monitor watches."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from converged import API, COMPOSE, DIRECTORY, MONITOR, MONITOR_LOG, all_healthy, inspect, wait_until
+from converged import API, COMPOSE, CONTAINERS, DIRECTORY, MONITOR, MONITOR_LOG, all_healthy, inspect, wait_until
 from testinfra.host import Host
+
+ROUNDS = int(os.environ.get("ROUNDS", "1"))
+"""How often each command that stops something is given."""
+
+
+@contextmanager
+def undisturbed(host: Host) -> Iterator[None]:
+    """See that a command ends without a cure or an alert, and that no container had to be killed for it."""
+    host.check_output("cleaning-service-monitor resume")  # a release has left it quiet for a while
+    line, began = host.check_output(f"wc -l < {MONITOR_LOG}; date +%s.%N").split()
+    yield
+    content = "cleaning-service-monitor status"
+    took = wait_until(lambda: all_healthy(host) and host.run(content).rc == 0, 60, "all well after the command")
+    said = host.check_output(f"tail -n +{int(line) + 1} {MONITOR_LOG}")
+    assert not re.search("incident-opened|cure-started", said), said
+    ours = " ".join(f"--filter container={container}" for container in CONTAINERS)
+    codes = host.check_output(
+        f"docker events --since {began} --until $(date +%s.%N) {ours} --filter event=die "
+        "--format '{{.Actor.Attributes.exitCode}}'"
+    ).split()
+    print(f"\nall well {took:.1f} s after it; exit codes of containers: {' '.join(codes) or 'none'}")
+    assert set(codes) <= {"0", "143"}
 
 
 def test_compose_ps(host: Host) -> None:
     assert API in host.check_output(f"{COMPOSE} ps")
 
 
-def test_compose_restart(host: Host) -> None:
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_compose_restart(host: Host, _: int) -> None:
     before = inspect(host, API)["State"]["StartedAt"]
-    host.check_output(f"{COMPOSE} restart")
+    with undisturbed(host):
+        host.check_output(f"{COMPOSE} restart")
     assert inspect(host, API)["State"]["StartedAt"] != before
-    wait_until(lambda: all_healthy(host), 60, "everything healthy after compose restart")
 
 
-def test_compose_down_and_up(host: Host) -> None:
-    host.check_output("cleaning-service-monitor pause 5m --reason test")
-    host.check_output(f"{COMPOSE} down")
-    assert host.check_output("docker ps --quiet") == ""
-    host.check_output(f"{COMPOSE} up -d")
-    wait_until(lambda: all_healthy(host), 60, "everything healthy after compose up")
-    host.check_output("cleaning-service-monitor resume")
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_compose_down_and_up(host: Host, _: int) -> None:
+    with undisturbed(host):
+        host.check_output(f"{COMPOSE} down")
+        assert host.check_output("docker ps --quiet") == ""
+        host.check_output(f"{COMPOSE} up -d")
 
 
-def test_docker_logs_and_restart(host: Host) -> None:
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_docker_logs_and_restart(host: Host, _: int) -> None:
     assert '"event"' in host.check_output(f"docker logs --tail 5 {API}")
-    host.check_output(f"docker restart {API}")
-    wait_until(lambda: all_healthy(host), 60, "everything healthy after docker restart")
+    with undisturbed(host):
+        host.check_output(f"docker restart {API}")
+
+
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_monitor_restart(host: Host, _: int) -> None:
+    before = host.service(MONITOR).systemd_properties["MainPID"]
+    with undisturbed(host):
+        host.check_output(f"systemctl restart {MONITOR}")
+    assert host.service(MONITOR).systemd_properties["MainPID"] != before
 
 
 @pytest.mark.parametrize(
@@ -41,13 +77,6 @@ def test_docker_logs_and_restart(host: Host) -> None:
 )
 def test_monitor_commands(host: Host, command: str, expected: str) -> None:
     assert expected in host.check_output(command)
-
-
-def test_monitor_restart(host: Host) -> None:
-    before = host.service(MONITOR).systemd_properties["MainPID"]
-    host.check_output(f"systemctl restart {MONITOR}")
-    assert host.service(MONITOR).is_running
-    assert host.service(MONITOR).systemd_properties["MainPID"] != before
 
 
 def test_setup_script(host: Host) -> None:

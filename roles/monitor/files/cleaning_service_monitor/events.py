@@ -24,7 +24,7 @@ _ON_DEMAND = frozenset({"0", "143"})  # exit codes of a container that ended whe
 _SIGTERM = "15"  # what `stop`, `restart`, `down` and `up` begin with; `docker kill` sends 9
 # Seconds that a command may take from there to the container's end (the longest stop_grace_period is 25 s), from that
 # to its removal or start, and from its removal to the start of its successor, as after `down` comes `up`.
-_ENDING, _ENDED, _REMOVED = 30.0, 5.0, 30.0
+_ENDING, _ENDED, _REMOVED = 30.0, 10.0, 30.0
 
 
 @dataclass(frozen=True)
