@@ -69,6 +69,18 @@ def test_the_current_one_and_three_before_it_are_kept(
     assert len(list(layout.snapshots.iterdir())) == KEPT + 1
 
 
+def test_snapshots_of_people_stay(layout: Layout, journal: Journal) -> None:
+    names = {"backup_20261125.db", "20261125.db", "before.db.part"}
+    for name in names:
+        (layout.snapshots / name).touch()
+    for number in range(KEPT + 2):
+        (layout.snapshots / f"20261125T09000{number}Z.db").touch()
+    (layout.snapshots / f"20261125T09000{number}Z-2.db.part").touch()
+    journal.prune_snapshots()
+    kept = {f"20261125T09000{number}Z.db" for number in range(1, KEPT + 2)}
+    assert {path.name for path in layout.snapshots.iterdir()} == names | kept
+
+
 def test_rollbacks_leave_the_other_releases_there(
     layout: Layout, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,24 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
-from converged import API, COMPOSE, CONTAINERS, DIRECTORY, MONITOR, MONITOR_LOG, all_healthy, inspect, wait_until
+from converged import (
+    API,
+    COMPOSE,
+    CONTAINERS,
+    DIRECTORY,
+    MONITOR,
+    MONITOR_LOG,
+    ROOT,
+    all_healthy,
+    inspect,
+    new_user,
+    wait_until,
+)
 from testinfra.host import Host
 
+OPERATIONS = ROOT / "docs/operations.md"
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 """How often each command that stops something is given."""
 
@@ -101,3 +115,26 @@ def test_copy_of_the_database(host: Host) -> None:
     host.check_output(f"cd {DIRECTORY} && cp data/cleaning_service_stable.db data/backup_20260101.db")
     assert host.file(f"{DIRECTORY}/data/backup_20260101.db").size > 0
     host.check_output(f"rm {DIRECTORY}/data/backup_20260101.db")
+
+
+def test_a_safe_copy_and_its_way_back(host: Host, world: httpx.Client) -> None:
+    """The commands of docs/operations.md, as written there: all is as it was when the copy was made."""
+    section = re.search(
+        r"^## Copy of the database$(.*?)^## ", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert section
+    copy, _unsafe, check, put_back = re.findall(r"(?:^    .+\n)+", section[1], re.MULTILINE)
+    earlier, later = new_user(), new_user()
+    assert world.post("/api/v1/auth/register", json=earlier).status_code == 201
+    assert host.check_output(copy).endswith(" bytes, checked")
+    name = host.check_output(f"cd {DIRECTORY}/data && ls backup_*.db")
+    assert world.post("/api/v1/auth/register", json=later).status_code == 201
+    try:
+        assert host.check_output(check.replace("backup_….db", name)) == "sound"
+        *steps, look = put_back.replace("backup_….db", name).strip().splitlines()
+        host.check_output("\n".join([f"cd {DIRECTORY}", "set -e", *steps]))
+        wait_until(lambda: host.run(look).rc == 0, 30, "everything well with the copy in place")
+        # Whoever is there already is refused.
+        assert [world.post("/api/v1/auth/register", json=user).status_code for user in (earlier, later)] == [409, 201]
+    finally:
+        host.check_output(f"cd {DIRECTORY}/data && rm -rf backup_* before")

@@ -117,12 +117,14 @@ class Journal:
         return unused
 
     def prune_snapshots(self) -> None:
-        """Remove all but the last few snapshots, and what is left of one that was interrupted."""
-        for path in [
-            *sorted(self._layout.snapshots.glob("*.db"))[: -KEPT - 1],
-            *self._layout.snapshots.glob("*.part"),
-        ]:
-            path.unlink()
+        """Remove all but the last few snapshots of releases, and what is left of one that was interrupted."""
+        found = [
+            path for path in sorted(self._layout.snapshots.glob("*.db*")) if _ID.fullmatch(path.name.partition(".")[0])
+        ]
+        complete = [path for path in found if path.suffix == ".db"]
+        for path in found:
+            if path not in complete[-KEPT - 1 :]:
+                path.unlink()
 
 
 def _entry(line: str) -> Entry | None:
