@@ -27,6 +27,8 @@ options:
     description:
       - Files. Each has C(path) and C(content), and may have C(owner), C(group) and C(mode).
       - C(secret) keeps the content of one out of what C(--diff) shows.
+      - C(validate) is a command that has to accept a new content before it replaces the old one, such as
+        C(nginx -t -c %s); C(%s) stands for a file beside it. What is refused leaves all as it was.
     type: list
     elements: dict
   links:
@@ -64,6 +66,7 @@ outdated:
 
 import difflib
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -190,9 +193,20 @@ class Paths:
                 os.fsync(file.fileno())
             # Nobody reads a secret in the moment before its mode is set.
             self._set_attributes({**wanted, "path": name})
-            new.replace(path)
+            said = self._refused(wanted, name)
+            if not said:
+                new.replace(path)
         finally:
             new.unlink(missing_ok=True)
+        if said:
+            self.changed.remove(wanted["path"])
+            self._module.fail_json(msg=f"{path} stays as it was: {said}", paths=self.changed)
+
+    def _refused(self, wanted: dict[str, str], name: str) -> str:
+        """Say why the reader of a file does not accept its new content; nothing where it does."""
+        command = [name if word == "%s" else word for word in shlex.split(wanted.get("validate") or "")]
+        code, said, complaint = self._module.run_command(command) if command else (0, "", "")
+        return (complaint or said or f"exit code {code}").replace(name, wanted["path"]).strip() if code else ""
 
     def _attributes(self, wanted: dict[str, str], path: Path) -> None:
         if self._set_attributes(wanted):
@@ -248,6 +262,7 @@ def main() -> None:
                     "mode": {"type": "raw", "default": FILE_MODE},
                     "content": {"type": "str", "required": True, "no_log": True},
                     "secret": {"type": "bool", "default": False, "no_log": False},
+                    "validate": {"type": "str"},
                 },
             },
             "links": {

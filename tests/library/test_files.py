@@ -241,3 +241,16 @@ def test_whether_a_process_has_read_its_files(
     for check in (True, False):
         answer = run_here(trees=[tree], read_by="example.service", _ansible_check_mode=check)
         assert (answer["changed"], answer["outdated"]) == (content == "b", outdated)
+
+
+def test_what_its_reader_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    file = {"path": str(path), "content": "good\n", "mode": "0600", "validate": "grep -q good %s", **MINE}
+    assert run(tmp_path, files=[file])[1]["changed"] is True
+    code, answer = run(tmp_path, files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
+    assert code != 0
+    assert (answer["msg"], answer["paths"]) == (f"{path} stays as it was: it is bad", [])
+    assert path.read_text() == "good\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["play.json", "settings"]
+    code, answer = run(tmp_path, "--check", files=[file | {"content": "bad\n"}])
+    assert (code, answer["changed"]) == (0, True)

@@ -64,7 +64,7 @@ def write_config(directory: Path, components: Sequence[Mapping[str, object]], **
         "start_grace": 0.5,
         "backoff": 0,
         "host": {
-            "clock": False,
+            "clock_check": False,
             "integrity_hour": None,
             "disk_degraded_percent": 0,
             "disk_full_percent": 0,

@@ -4,7 +4,8 @@ import socket
 from typing import Any
 
 import pytest
-from cleaning_service_monitor.alert_settings import AlertSettings, AlertSettingsError, Smtp, Telegram, Webhook, parse
+from cleaning_service_monitor.alert_settings import AlertSettings, Smtp, Telegram, Webhook, parse
+from cleaning_service_monitor.checks import SettingError
 
 SECRET = "S3cret-value-that-nobody-sees"
 SMTP = {"host": "mail.example.org", "from": "a@example.org", "to": ["b@example.org"]}
@@ -19,12 +20,12 @@ def test_nothing_is_set() -> None:
 def test_everything_is_set() -> None:
     settings = parse(
         {
-            "host": "Бюро",
+            "host_name": "Бюро",
             "reminder_interval": 600,
             "telegram": {"token": "1:a_b-C", "chat_id": -100, "url": "http://127.0.0.1:8080/"},
             "smtp": {**SMTP, "port": 25, "security": "tls", "username": "u", "password": "p w"},
             "webhooks": [{"url": "https://h.example.org/x?y=1"}, {"url": "http://[::1]:9/t", "format": "ntfy"}],
-            "apprise": ["discord://id/token"],
+            "apprise_urls": ["discord://id/token"],
             "heartbeat_url": "https://hc.example.org/u",
             "ca_file": "/etc/ssl/own.pem",
         }
@@ -44,15 +45,17 @@ def test_everything_is_set() -> None:
 
 def test_empty_values_are_as_good_as_none() -> None:
     empty: dict[str, object] = {
-        "host": "",
+        "host_name": "",
         "telegram": None,
         "smtp": None,
         "webhooks": [],
-        "apprise": [],
+        "apprise_urls": [],
         "heartbeat_url": "",
         "ca_file": "",
     }
     assert parse(empty) == parse({})
+    nobody: dict[str, object] = {"telegram": {"token": "", "chat_id": ""}, "smtp": {**SMTP, "to": []}}
+    assert parse(nobody) == parse({})
 
 
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
@@ -66,8 +69,8 @@ def test_the_usual_ports_of_mail(security: str, port: int) -> None:
     ("raw", "sentence"),
     [
         ([], "alerts must be a JSON object"),
-        ({"mail": {}}, "alerts has an unknown key 'mail'; known are apprise, ca_file"),
-        ({"host": "a\nb"}, "alerts.host must be a string of printable"),
+        ({"mail": {}}, "alerts has an unknown key 'mail'; known are apprise_urls, ca_file"),
+        ({"host_name": "a\nb"}, "alerts.host_name must be a string of printable"),
         ({"reminder_interval": 5}, "alerts.reminder_interval must be a number of seconds from 60 to 604800"),
         ({"reminder_interval": True}, "alerts.reminder_interval must be a number"),
         ({"telegram": []}, "alerts.telegram must be a JSON object"),
@@ -79,17 +82,21 @@ def test_the_usual_ports_of_mail(security: str, port: int) -> None:
         ({"smtp": {**SMTP, "security": "ssl"}}, "alerts.smtp.security must be one of starttls, tls, none"),
         ({"smtp": {**SMTP, "port": 0}}, "alerts.smtp.port must be a whole number from 1 to 65535"),
         ({"smtp": {**SMTP, "host": "smtp://mail"}}, "alerts.smtp.host must be a name or an address alone"),
-        ({"smtp": {**SMTP, "username": "u"}}, "alerts.smtp.username and alerts.smtp.password must be given both"),
-        ({"smtp": {**SMTP, "password": SECRET}}, "alerts.smtp.username and alerts.smtp.password must be given both"),
+        ({"smtp": {**SMTP, "username": "u"}}, "alerts.smtp.password must be given when the username is"),
+        ({"smtp": {**SMTP, "password": SECRET}}, "alerts.smtp.username must be given when the password is"),
         (
             {"smtp": {**SMTP, "username": "u", "password": SECRET, "security": "none"}},
             "alerts.smtp.security must be starttls or tls, or the password would cross in the clear",
         ),
         ({"smtp": {**SMTP, "username": "u", "password": f"{SECRET}\n"}}, "alerts.smtp.password must be a string of"),
-        ({"smtp": {**SMTP, "to": []}}, "alerts.smtp.to must be a list with at least one"),
+        ({"smtp": {"to": SMTP["to"], "from": SMTP["from"]}}, "alerts.smtp.host must be the mail server's name"),
+        ({"smtp": {"to": SMTP["to"], "host": SMTP["host"]}}, "alerts.smtp.from must be the sender's e-mail address"),
+        ({"smtp": {"to": [], "port": 70000}}, "alerts.smtp.port must be a whole number from 1 to 65535, not 70000"),
         ({"smtp": {**SMTP, "to": "b@example.org"}}, "alerts.smtp.to must be a list"),
         ({"smtp": {**SMTP, "to": ["b@example.org, c@example.org"]}}, r"alerts.smtp.to\[0\] must be an e-mail address"),
         ({"smtp": {**SMTP, "from": "Monitor"}}, "alerts.smtp.from must be an e-mail address"),
+        ({"smtp": {**SMTP, "from": "Ops <a@example.org>"}}, "alerts.smtp.from must be an e-mail address alone"),
+        ({"smtp": {**SMTP, "from": "a@b@example.org"}}, "alerts.smtp.from must be an e-mail address"),
         ({"smtp": {**SMTP, "from": "@example.org"}}, "alerts.smtp.from must be an e-mail address"),
         ({"webhooks": {"url": "https://x"}}, "alerts.webhooks must be a list of at most 10"),
         ({"webhooks": [{}] * 11}, "alerts.webhooks must be a list of at most 10"),
@@ -101,13 +108,13 @@ def test_the_usual_ports_of_mail(security: str, port: int) -> None:
         ({"webhooks": [{"url": f"https://x/{SECRET} y"}]}, r"alerts.webhooks\[0\].url must be a URL"),
         ({"webhooks": [{"url": f"https://x/#{SECRET}"}]}, r"alerts.webhooks\[0\].url must be a URL"),
         ({"webhooks": [{"url": "https://x", "format": "teams"}]}, r"alerts.webhooks\[0\].format must be one of json"),
-        ({"apprise": [f"{SECRET} x"]}, r"alerts.apprise\[0\] must be an Apprise URL"),
+        ({"apprise_urls": [f"{SECRET} x"]}, r"alerts.apprise_urls\[0\] must be an Apprise URL"),
         ({"heartbeat_url": SECRET}, "alerts.heartbeat_url must be a URL"),
         ({"ca_file": "own.pem"}, "alerts.ca_file must be an absolute path"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(raw: Any, sentence: str) -> None:  # noqa: ANN401 - any JSON
-    with pytest.raises(AlertSettingsError, match=sentence) as caught:
+    with pytest.raises(SettingError, match=sentence) as caught:
         parse(raw)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -119,7 +126,7 @@ def test_no_secret_is_shown() -> None:
             "telegram": {"token": SECRET, "chat_id": "1"},
             "smtp": {**SMTP, "username": "u", "password": SECRET},
             "webhooks": [{"url": f"https://h.example.org/{SECRET}"}],
-            "apprise": [f"discord://{SECRET}"],
+            "apprise_urls": [f"discord://{SECRET}"],
             "heartbeat_url": f"https://hc.example.org/{SECRET}",
         }
     )

@@ -32,7 +32,7 @@ RESOLVED = compose("resolved", {**INCIDENT, "ended": 1764047893.0}, "shop", 1764
 
 def only(**alerts: Any) -> Channel:  # noqa: ANN401 - as JSON has it
     """Return the one channel of some settings."""
-    (channel,) = channels.channels(parse({"host": "shop", **alerts}))
+    (channel,) = channels.channels(parse({"host_name": "shop", **alerts}))
     return channel
 
 
@@ -192,14 +192,14 @@ def test_apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    assert only(apprise=["tgram://token/chat"]).send(RESOLVED) == ""
+    assert only(apprise_urls=["tgram://token/chat"]).send(RESOLVED) == ""
     assert (tmp_path / "text").read_text() == RESOLVED["text"]
     arguments = (tmp_path / "arguments").read_text()
     assert arguments == f"--title {RESOLVED['subject']} --notification-type success\n"
     environment = (tmp_path / "env").read_text()
     assert "APPRISE_URLS=tgram://token/chat\n" in environment
     assert "PROXY" not in environment
-    channel = only(apprise=["tgram://bad"])
+    channel = only(apprise_urls=["tgram://bad"])
     assert channel.name == "apprise-1 (tgram)"
     assert str(failure(channel)) == "`apprise` ended with 1"
 
@@ -207,15 +207,15 @@ def test_apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty")
 def test_apprise_hangs_or_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert str(failure(only(apprise=["tgram://x"]))) == "the command `apprise` is not installed"
+    assert str(failure(only(apprise_urls=["tgram://x"]))) == "the command `apprise` is not installed"
     program = tmp_path / "apprise"
     program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     program.chmod(0o755)
     begun = time.monotonic()
-    assert str(failure(only(apprise=["tgram://x"]))) == "no answer within 0.4 s"
+    assert str(failure(only(apprise_urls=["tgram://x"]))) == "no answer within 0.4 s"
     assert time.monotonic() - begun < 2
     program.write_text("#!/nonexistent\n")
-    assert str(failure(only(apprise=["tgram://x"]))) == "no such file or directory"
+    assert str(failure(only(apprise_urls=["tgram://x"]))) == "no such file or directory"
 
 
 def test_the_heartbeat(web: Receiver) -> None:
@@ -468,7 +468,7 @@ def test_a_server_that_repeats_all_it_knows_betrays_nothing(secret: str, status:
                     for shape in ("json", "slack", "ntfy", "healthchecks")
                 ]
                 + [{"url": f"http://{secret}:{secret}@{host}/"}, {"url": f"https://{host}/{secret}"}],
-                "apprise": [f"json://{secret}"],
+                "apprise_urls": [f"json://{secret}"],
             }
         )
         told = [repr(configured)]

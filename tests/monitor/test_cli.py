@@ -134,3 +134,12 @@ def test_the_script_is_found_through_a_link_and_heeds_no_module_of_the_caller(tm
 @pytest.mark.parametrize("command", [["check"], ["dance"], ["status", "--xml"]])
 def test_a_wrong_command_is_refused(config: Path, command: list[str]) -> None:
     assert call(config, *command).returncode == 2
+
+
+def test_a_configuration_is_tried_out(config: Path) -> None:
+    done = call(None, "check-config", str(config))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{config} can be used.\n", "")
+    config.write_text(config.read_text().replace('"backoff": 0', '"backoff": 999'))
+    done = call(None, "check-config", str(config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{config}: backoff must be a number of seconds from 0 to 300, not 999." in done.stderr

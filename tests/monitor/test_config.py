@@ -47,7 +47,7 @@ def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ({"compose_file": "compose.yml"}, "compose_file must be an absolute path, not 'compose.yml'"),
         ({"components": []}, "components must be a list with at least one entry"),
         ({"components": ["api"]}, "components[0] must be a JSON object"),
-        ({"components": [REDIS, REDIS]}, "every name must be there only once"),
+        ({"components": [REDIS, REDIS]}, "components must have every name only once"),
         ({"components": [{**REDIS, "kind": "db"}]}, "components[0].kind must be one of redis, api, proxy, not 'db'"),
         ({"components": [{**REDIS, "name": "docker"}]}, "components[0].name must not be 'docker'"),
         ({"components": [{**REDIS, "name": "ingress"}]}, "components[0].name must not be 'ingress'"),

@@ -35,7 +35,7 @@ def message(kind: str = "problem", component: str = "api", at: float = NOW) -> M
 
 def alerts(*servers: Receiver, **more: Any) -> AlertSettings:  # noqa: ANN401 - as JSON has it
     hooks = [{"url": f"{server.url}/{SECRET}"} for server in servers]
-    return parse({"host": "shop", "webhooks": hooks, **more})
+    return parse({"host_name": "shop", "webhooks": hooks, **more})
 
 
 def down(_: Received) -> tuple[int, dict[str, str]]:
@@ -457,7 +457,7 @@ def hook(server: Receiver) -> dict[str, str]:
 
 
 def test_the_whole_way(office: Callable[..., Office], web: Receiver) -> None:
-    here = office({"host": "shop", "webhooks": [hook(web)]})
+    here = office({"host_name": "shop", "webhooks": [hook(web)]})
     here.poll()
     assert here.process is None  # nothing waits
     here.courier.send(message())

@@ -34,7 +34,7 @@ class Time:
 
 
 def checker(directory: Path, moment: Time | None = None, **host: object) -> HostChecker:
-    quiet = {"clock": False, "integrity_hour": None, "disk_degraded_percent": 0, "disk_full_percent": 0}
+    quiet = {"clock_check": False, "integrity_hour": None, "disk_degraded_percent": 0, "disk_full_percent": 0}
     path = write_config(directory, [component("redis", "redis", "x")], host=quiet | host)
     return HostChecker(config.load(str(path)), (moment or Time()).clocks)
 
@@ -80,7 +80,7 @@ def test_a_clock_that_jumps_is_told_for_a_while(tmp_path: Path) -> None:
 def test_a_clock_that_nobody_sets(tmp_path: Path, programs: Callable[[str, str], Path]) -> None:
     calls = programs("timedatectl", "echo no")
     moment = Time()
-    checked = checker(tmp_path, moment, clock=True)
+    checked = checker(tmp_path, moment, clock_check=True)
     assert look(checked, "clock").health is Health.OK
     moment.passes(1000)
     wait_until(lambda: look(checked, "clock").health is Health.DEGRADED, 10, "told")
@@ -175,7 +175,7 @@ def tls_port(authority: tuple[Path, Path]) -> int:
 
 def config_with_certificate(directory: Path, port: int) -> Path:
     """Write a configuration of a host whose certificate is looked at."""
-    host = {"clock": False, "certificate_name": "localhost", "certificate_port": port}
+    host = {"clock_check": False, "certificate_name": "localhost", "certificate_port": port}
     return write_config(directory, [component("redis", "redis", "x")], host=host)
 
 
@@ -235,7 +235,7 @@ def test_a_certificate_that_ends_soon_is_told(
 def test_nothing_is_left_behind(tmp_path: Path, programs: Callable[[str, str], Path]) -> None:
     programs("timedatectl", "sleep 60")
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    checked = checker(tmp_path, clock=True)
+    checked = checker(tmp_path, clock_check=True)
     look(checked, "clock")
     checked.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

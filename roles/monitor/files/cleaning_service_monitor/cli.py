@@ -1,4 +1,4 @@
-"""The command line: run, check, status, history, pause, resume, test-alert; and what the service runs beside itself."""
+"""The command line for people and for the playbook; and what the service runs beside itself."""
 
 import argparse
 import contextlib
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        config = configuration.load(options.config)
+        config = configuration.load(getattr(options, "file", None) or options.config)
         return int(options.command(config, options))
     except (ConfigError, AlreadyRunningError) as error:
         return _fail(str(error))
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="end a pause before its time")
     resume.add_argument("--reason", metavar="TEXT", help="end only the pause that began for this reason")
     resume.set_defaults(command=_resume)
+    check_config = commands.add_parser("check-config", help="whether a configuration can be used, and why not")
+    check_config.add_argument("file", metavar="FILE")
+    check_config.set_defaults(command=_check_config)
     test = commands.add_parser("test-alert", help="send a test message through every channel, now")
     test.set_defaults(command=_test_alert)
     certificate = commands.add_parser("certificate", help="until when this host's certificate is good")
@@ -107,6 +110,11 @@ def _check(config: Config, _options: argparse.Namespace) -> int:
     for verdict in verdicts:
         _say(f"{verdict.component:<12} {verdict.health.value:<9} {verdict.cause}".rstrip())
     return OK if all(verdict.health is Health.OK for verdict in verdicts) else SICK
+
+
+def _check_config(config: Config, _options: argparse.Namespace) -> int:
+    _say(f"{config.path} can be used.")
+    return OK
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:

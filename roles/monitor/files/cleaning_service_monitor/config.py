@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cleaning_service_monitor import alert_settings
-from cleaning_service_monitor.alert_settings import AlertSettings, AlertSettingsError
+from cleaning_service_monitor.alert_settings import AlertSettings
+from cleaning_service_monitor.checks import Section, SettingError
 from cleaning_service_monitor.ladder import DOCKER, HOUR, INGRESS, Policy
 from cleaning_service_monitor.transport import Target, TcpTarget, UnixTarget
 
@@ -46,13 +47,18 @@ _HOST_PERCENTS: dict[str, tuple[float, float, float]] = {
     "disk_full_percent": (3, 0, 90),
     "memory_degraded_percent": (5, 0, 90),
 }
-_STRINGS = ("directory", "compose_file", "project", "docker_socket", "canary_token", "log_file", "state_dir")
+_HOST_OTHERS = (
+    "clock_check", "certificate_name", "certificate_port", "certificate_days", "backup_stamp", "backup_max_age_hours",
+    "integrity_hour",
+)  # fmt: skip
+_PATHS = ("directory", "compose_file", "docker_socket", "log_file", "state_dir")
+_NAMES = ("project", "canary_token")
 _LONGEST_SOCKET_PATH = 107  # bytes; unix(7)
 _COMPONENT_STRINGS = ("name", "kind", "service", "container")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message is one sentence that names the key."""
+    """The file cannot be used; the message is one sentence that names it and, where there is one, the key."""
 
 
 @dataclass(frozen=True)
@@ -166,30 +172,36 @@ def load(path: str | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}.") from error
     try:
-        return _parse(raw, path)
-    except ConfigError as error:
+        return parse(raw, path)
+    except SettingError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _parse(raw: object, path: str) -> Config:
-    known = {*_STRINGS, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components", "ingress", "host", "alerts"}
-    values = _object(raw, "the configuration", known)
-    strings = {key: _string(values, key) for key in _STRINGS}
-    for key in ("directory", "compose_file", "docker_socket", "log_file", "state_dir"):
-        if not strings[key].startswith("/"):
-            raise ConfigError(f"{key} must be an absolute path, not {strings[key]!r}.")
-    counts = {key: _count(values, key, *limits) for key, limits in _POLICY_COUNTS.items()}
-    patience = {key: _seconds(values, key, *limits) for key, limits in _POLICY_SECONDS.items()}
-    timing = {key: _seconds(values, key, *limits) for key, limits in _SECONDS.items()}
+def parse(raw: object, path: str = "") -> Config:
+    """Check a configuration.
+
+    Args:
+        raw: what the JSON file holds.
+        path: that file.
+
+    Raises:
+        SettingError: a key is wrong.
+    """
+    known = {*_PATHS, *_NAMES, *_SECONDS, *_POLICY_SECONDS, *_POLICY_COUNTS, "components", "ingress", "host", "alerts"}
+    values = Section.read(raw, "", known)
+    paths = {key: values.path_name(key) for key in _PATHS}
+    counts = {key: values.whole(key, *limits) for key, limits in _POLICY_COUNTS.items()}
+    patience = {key: values.number(key, *limits) for key, limits in _POLICY_SECONDS.items()}
+    timing = {key: values.number(key, *limits) for key, limits in _SECONDS.items()}
     return Config(
-        directory=Path(strings["directory"]),
-        compose_file=strings["compose_file"],
-        project=strings["project"],
-        docker_socket=strings["docker_socket"],
-        canary_token=strings["canary_token"],
-        log_file=Path(strings["log_file"]),
-        state_dir=Path(strings["state_dir"]),
-        components=_components(values.get("components")),
+        directory=Path(paths["directory"]),
+        compose_file=paths["compose_file"],
+        project=values.text("project"),
+        docker_socket=paths["docker_socket"],
+        canary_token=_token(values),
+        log_file=Path(paths["log_file"]),
+        state_dir=Path(paths["state_dir"]),
+        components=_components(values.values.get("components")),
         policy=Policy(
             attempts_before_full_restart=counts["attempts_before_full_restart"],
             restarts_per_hour=counts["restarts_per_hour"],
@@ -199,102 +211,101 @@ def _parse(raw: object, path: str) -> Config:
             reboots_per_day=counts["reboots_per_day"],
             **patience,
         ),
-        ingress=_ingress(values["ingress"]) if "ingress" in values else None,
-        host=_host(values.get("host", {})),
-        alerts=_alerts(values.get("alerts")),
+        ingress=_ingress(values.values["ingress"]) if "ingress" in values.values else None,
+        host=_host(values.values.get("host", {})),
+        alerts=alert_settings.parse(values.values.get("alerts")),
         path=path,
         **timing,
     )
 
 
-def _alerts(raw: object) -> AlertSettings:
-    try:
-        return alert_settings.parse(raw)
-    except AlertSettingsError as error:
-        raise ConfigError(str(error)) from error
+def _token(values: Section) -> str:
+    """Return the canary's token, which goes into a header as it is."""
+    token = values.text("canary_token")
+    if " " in token:
+        values.refuse("canary_token", "must not hold a space.")
+    return token
 
 
 def _ingress(raw: object) -> IngressSettings:
-    values = _object(raw, "ingress", {"ipv4", "ipv6", "domain"})
-    paths = {key: _string(values, key, "ingress") for key in ("ipv4", "ipv6")}
-    for key, path in paths.items():
-        if not path.startswith("/"):
-            raise ConfigError(f"ingress.{key} must be an absolute path, not {path!r}.")
+    values = Section.read(raw, "ingress", {"ipv4", "ipv6", "domain"})
     return IngressSettings(
-        ipv4=UnixTarget(paths["ipv4"]),
-        ipv6=UnixTarget(paths["ipv6"]),
-        domain=_string(values, "domain", "ingress") if values.get("domain") else "",
+        ipv4=UnixTarget(values.path_name("ipv4")),
+        ipv6=UnixTarget(values.path_name("ipv6")),
+        domain=values.optional_host("domain"),
     )
 
 
 def _host(raw: object) -> HostSettings:
-    own = {"clock", "certificate_name", "certificate_port", "certificate_days", "backup_stamp", "integrity_hour"}
-    values = _object(raw, "host", {*_HOST_PERCENTS, *own, "backup_max_age_hours"})
-    clock, hour = values.get("clock", True), values.get("integrity_hour", 3)
-    if not isinstance(clock, bool):
-        raise ConfigError(f"host.clock must be true or false, not {clock!r}.")
-    if hour is not None:
-        hour = _count(values, "integrity_hour", 3, 0, 23)
-    stamp = _string(values, "backup_stamp", "host") if values.get("backup_stamp") else None
-    if stamp and not stamp.startswith("/"):
-        raise ConfigError(f"host.backup_stamp must be an absolute path, not {stamp!r}.")
-    percents = {key: _seconds(values, key, *limits) for key, limits in _HOST_PERCENTS.items()}
+    values = Section.read(raw, "host", {*_HOST_PERCENTS, *_HOST_OTHERS})
+    percents = {key: values.number(key, *limits, "per cent") for key, limits in _HOST_PERCENTS.items()}
+    stamp = values.optional_path_name("backup_stamp")
     return HostSettings(
         **percents,
-        clock=clock,
-        certificate_name=_string(values, "certificate_name", "host") if values.get("certificate_name") else "",
-        certificate_port=_count(values, "certificate_port", 443, 1, 65535),
-        certificate_days=_count(values, "certificate_days", 14, 1, 60),
+        clock=values.boolean("clock_check", default=True),
+        certificate_name=values.optional_host("certificate_name"),
+        certificate_port=values.port("certificate_port", 443),
+        certificate_days=values.whole("certificate_days", 14, 1, 60),
         backup_stamp=Path(stamp) if stamp else None,
-        backup_max_age=_count(values, "backup_max_age_hours", 26, 1, 24 * 31) * HOUR,
-        integrity_hour=hour,
+        backup_max_age=values.whole("backup_max_age_hours", 26, 1, 24 * 31) * HOUR,
+        integrity_hour=_hour(values),
     )
+
+
+def _hour(values: Section) -> int | None:
+    """Return the hour of the day; none where it is empty. It may come as text, as nothing else can be empty."""
+    hour = values.values.get("integrity_hour", 3)
+    if hour in (None, ""):
+        return None
+    if isinstance(hour, str) and hour.isascii() and hour.isdigit():
+        hour = int(hour)
+    return Section({"integrity_hour": hour}, values.path).whole("integrity_hour", 3, 0, 23)
 
 
 def _components(raw: object) -> tuple[Component, ...]:
     if not isinstance(raw, list) or not raw:
-        raise ConfigError("components must be a list with at least one entry.")
+        raise SettingError("components", "must be a list with at least one entry.")
     components = tuple(_component(entry, f"components[{index}]") for index, entry in enumerate(raw))
     for key in ("name", "service", "container"):
         seen = [getattr(component, key) for component in components]
         if len(set(seen)) != len(seen):
-            raise ConfigError(f"components: every {key} must be there only once.")
+            raise SettingError("components", f"must have every {key} only once.")
     return components
 
 
 def _component(raw: object, where: str) -> Component:
-    values = _object(raw, where, {*_COMPONENT_STRINGS, "url", "networks"})
-    name, kind, service, container = (_string(values, key, where) for key in _COMPONENT_STRINGS)
+    values = Section.read(raw, where, {*_COMPONENT_STRINGS, "url", "networks"})
+    name, kind, service, container = (values.text(key) for key in _COMPONENT_STRINGS)
     if kind not in KINDS:
-        raise ConfigError(f"{where}.kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+        values.refuse("kind", f"must be one of {', '.join(KINDS)}, not {kind!r}.")
     if name in (DOCKER, INGRESS):
-        raise ConfigError(f"{where}.name must not be {name!r}, which is the monitor's own name for something else.")
+        values.refuse("name", f"must not be {name!r}, which is the monitor's own name for something else.")
     if kind == "redis":
-        if "url" in values:
-            raise ConfigError(f"{where}.url must be left out: Redis is not published.")
+        if "url" in values.values:
+            values.refuse("url", "must be left out: Redis is not published.")
         target: Target | None = None
     else:
-        target = _target(_string(values, "url", where), f"{where}.url")
-    networks = values.get("networks", [])
+        target = _target(values.text("url"), values.name("url"))
+    networks = values.values.get("networks", [])
     if not isinstance(networks, list) or not all(isinstance(network, str) for network in networks):
-        raise ConfigError(f"{where}.networks must be a list of names.")
+        values.refuse("networks", "must be a list of names.")
     return Component(name, kind, service, container, target, tuple(networks))
 
 
 def _target(url: str, where: str) -> Target:
-    sentence = f"{where} must look like unix:/absolute/path or http://127.0.0.1:80 (IP address and port), not {url!r}."
+    complaint = f"must look like unix:/absolute/path or http://127.0.0.1:80 (IP address and port), not {url!r}."
     path = url.removeprefix("unix:")
     if path != url:
         if not path.startswith("/") or len(path) > _LONGEST_SOCKET_PATH:
-            raise ConfigError(sentence)
+            raise SettingError(where, complaint)
         return UnixTarget(path)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise ConfigError(sentence) from error
+        raise SettingError(where, complaint) from error
     if parts.scheme != "http" or not port or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(sentence)
+        raise SettingError(where, complaint)
     # A name would have to be resolved, and a resolver's time-out is not ours to bound.
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -302,37 +313,4 @@ def _target(url: str, where: str) -> Target:
         except OSError:
             continue
         return TcpTarget(family, host, port)
-    raise ConfigError(sentence)
-
-
-def _object(raw: object, what: str, known: set[str]) -> dict[str, object]:
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{what} must be a JSON object.")
-    for key in raw:
-        if key not in known:
-            raise ConfigError(f"{what} has an unknown key {key!r}.")
-    return raw
-
-
-def _string(values: dict[str, object], key: str, where: str = "") -> str:
-    value = values.get(key)
-    name = f"{where}.{key}" if where else key
-    # Printable ASCII: the values end up in HTTP headers, command lines and log lines.
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-        raise ConfigError(f"{name} must be a non-empty string of printable ASCII characters.")
-    return value
-
-
-def _seconds(values: dict[str, object], key: str, default: float, lowest: float, highest: float) -> float:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-        unit = "per cent" if key.endswith("percent") else "seconds"
-        raise ConfigError(f"{key} must be a number of {unit} from {lowest:g} to {highest:g}, not {value!r}.")
-    return float(value)
-
-
-def _count(values: dict[str, object], key: str, default: int, lowest: int, highest: int) -> int:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ConfigError(f"{key} must be a whole number from {lowest} to {highest}, not {value!r}.")
-    return value
+    raise SettingError(where, complaint)

@@ -1,0 +1,144 @@
+"""The rules for what no program of this project reads: Compose, Caddy, Redis, Docker, Debian's packages and paths.
+
+What the API or the monitor reads has its rules in their own code (app/settings.py, cleaning_service_monitor/config.py),
+which programs.py runs; it has none here, but for what its way into the files takes.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+PORT = 65535
+_TB = 1024 * 1024  # in MB
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a variable must be, besides being of its type.
+
+    Attributes:
+        wanted: completes the sentence "NAME must be …".
+        accepts: tells whether a value, which is of the variable's type, is that.
+    """
+
+    wanted: str
+    accepts: Callable[[Any], bool]
+
+
+def _between(lowest: int, highest: int, unit: str = "") -> Rule:
+    what = f"whole {unit}" if unit else "a whole number"
+    return Rule(f"{what} from {lowest} to {highest}", lambda value: lowest <= value <= highest)
+
+
+def _like(pattern: str, wanted: str, longest: int = 500) -> Rule:
+    return Rule(wanted, lambda value: len(str(value)) <= longest and bool(re.fullmatch(pattern, str(value))))
+
+
+def _optional(rule: Rule) -> Rule:
+    return Rule(f"{rule.wanted}, or empty", lambda value: value == "" or rule.accepts(value))
+
+
+def _each(rule: Rule) -> Rule:
+    return Rule(f"a list, each entry of it {rule.wanted}", lambda value: all(map(rule.accepts, value)))
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True
+
+
+def _is_private_network(text: str) -> bool:
+    try:
+        network = ipaddress.IPv6Network(text)
+    except ValueError:
+        return False
+    return network.prefixlen == 64 and network.subnet_of(ipaddress.IPv6Network("fc00::/7"))  # noqa: PLR2004
+
+
+_DIRECTORY = _like(
+    r"(/[A-Za-z0-9_.-]+)+", "an absolute path of letters, digits, `_`, `.` and `-` without a slash at its end"
+)
+_FILE = Rule("a file on this machine", lambda value: Path(value).is_file())
+_MEMORY = "MB"
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = rf"({_LABEL}\.)+(?=[A-Za-z]){_LABEL}"
+# Neither Caddy nor Compose may find in it what means something to them.
+_WEB = r"https?://[^\s\"'`${}\\]+"
+_SECRET = _optional(_like("[A-Za-z0-9_-]{32,128}", "32 to 128 letters, digits, `-` or `_`"))
+
+RULES: Mapping[str, Rule] = {
+    "baseline_min_memory_mb": _between(0, 16 * _TB, _MEMORY),
+    "baseline_min_free_disk_mb": _between(0, 1024 * _TB, _MEMORY),
+    "baseline_timezone": Rule("a name such as Etc/UTC or Europe/Berlin", _is_time_zone),
+    "baseline_packages": _each(_like(r"[a-z0-9][a-z0-9+.:=~-]+", "the name of a Debian package")),
+    "baseline_journal_max_size": _like("[1-9][0-9]{0,5}[KMG]", "a number with K, M or G, e.g. 200M"),
+    "baseline_swap_below_memory_mb": _between(0, 16 * _TB, _MEMORY),
+    "baseline_swap_size_mb": _between(0, _TB, _MEMORY),
+    "docker_upstream_repository": _optional(_like(r"https://[^\s]+", "an address that begins with https://")),
+    "docker_upstream_key_fingerprint": _like("[0-9A-F]{40}", "40 hexadecimal digits, with capital letters"),
+    "docker_log_max_size": _like("[1-9][0-9]{0,5}[kmg]", "a number with k, m or g, e.g. 10m"),
+    "docker_log_max_files": _between(1, 1000),
+    "stack_directory": _DIRECTORY,
+    "stack_api_replicas": _between(1, 8),
+    "stack_base_image": _like("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "the name of an image, e.g. python:3.13-slim-trixie"),
+    "stack_extra_ca_bundle": _optional(_FILE),
+    "stack_package_index_url": _optional(_like(_WEB, "an address that begins with https://")),
+    "stack_http_port": _between(1, PORT),
+    "stack_https_port": _between(1, PORT),
+    "stack_ipv6_subnet": _optional(Rule("a private /64 such as fd1c:ea2a:9e5b::/64", _is_private_network)),
+    "stack_proxy_domain": _optional(_like(_DOMAIN, "a name such as api.example.com", 253)),
+    "stack_proxy_email": _optional(_like(r"[^@\s\"'`${}]+@[A-Za-z0-9.-]+", "an e-mail address", 254)),
+    "stack_proxy_acme_directory": _optional(_like(_WEB, "an address that begins with https://")),
+    "stack_proxy_certificate": _optional(_FILE),
+    "stack_proxy_certificate_key": _optional(_FILE),
+    "stack_proxy_internal_lifetime_minutes": _between(2, 9999, "minutes"),
+    # Caddy's, Redis's and Compose's files hold them as they are.
+    "stack_secret_key": _SECRET,
+    "stack_canary_token": _SECRET,
+    "stack_proxy_token": _SECRET,
+    "stack_redis_password": _SECRET,
+    "stack_api_memory_mb": _between(128, _TB, _MEMORY),
+    "stack_redis_memory_mb": _between(32, _TB, _MEMORY),
+    "stack_proxy_memory_mb": _between(64, _TB, _MEMORY),
+    "stack_uid": _between(1000, 999_999_999),
+    "monitor_directory": _DIRECTORY,
+    "monitor_api_replicas": _between(1, 8),
+}
+
+
+def of_stack(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of the stack's variables do not go together, a sentence each."""
+    if values["stack_image_source"] == "archive" and not Path(values["stack_image_archive"]).is_file():
+        yield (
+            "stack_image_archive must be a file on this machine made with docker save; "
+            f"'{values['stack_image_archive']}' is none."
+        )
+    if values["stack_https_port"] in (8080, 8099):
+        yield f"stack_https_port must not be {values['stack_https_port']}, which the proxy needs inside its container."
+    if values["stack_https_port"] == values["stack_http_port"] and values["stack_proxy_domain"]:
+        yield "stack_https_port must be another port than stack_http_port: with a domain, the proxy listens on both."
+    if bool(values["stack_proxy_certificate"]) != bool(values["stack_proxy_certificate_key"]):
+        yield "stack_proxy_certificate and stack_proxy_certificate_key must be set both, or neither."
+    sources = ("stack_proxy_acme_directory", "stack_proxy_certificate", "stack_proxy_internal_authority")
+    chosen = [name for name in sources if values[name]]
+    if len(chosen) > 1:
+        yield f"{' and '.join(chosen)} exclude each other: set one of {', '.join(sources)}."
+    if chosen and not values["stack_proxy_domain"]:
+        yield f"stack_proxy_domain must be set with {chosen[0]}: a certificate needs a name."
+    if values["stack_request_timeout"] <= max(values["stack_database_timeout"], values["stack_redis_timeout"]):
+        yield "stack_request_timeout must be larger than stack_database_timeout and stack_redis_timeout: it holds both."
+
+
+def of_none(_values: Mapping[str, Any]) -> Iterator[str]:
+    """Say nothing: the variables of most roles do not depend on each other."""
+    yield from ()
+
+
+RELATIONS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"stack": of_stack}

@@ -1,0 +1,58 @@
+"""The action `check_settings`, carried out by Ansible as `site.yml` does it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECRET = "S3cret-value-that-nobody-sees"
+
+
+def preflight(directory: Path, role: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a role's checks of its settings with some of them given on the command line."""
+    tasks = [{"ansible.builtin.include_role": {"name": role, "tasks_from": "preflight"}}]
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
+    path = directory / "play.json"
+    path.write_text(json.dumps(play))
+    return subprocess.run(
+        ["ansible-playbook", "--inventory", "localhost,", "--extra-vars", json.dumps(settings), str(path)],
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"monitor_backoff": "soon", "monitor_clock_check": "maybe"},
+            "monitor_backoff must be a whole number; it is 'so",
+        ),
+        ({"monitor_backoff": 999}, "monitor_backoff must be a number of seconds from 0 to 300, not 999."),
+        ({"monitor_api_replicas": "9"}, "monitor_api_replicas must be a whole number from 1 to 8; it is '9'."),
+        ({"monitor_proxy_url": "http://localhost:80"}, "monitor_proxy_url must look like http://127.0.0.1:8001"),
+        (
+            {"monitor_certificate_port": 70000},
+            "monitor_certificate_port must be a whole number from 1 to 65535, not 70000",
+        ),
+        ({"monitor_alert_smtp_to": ["Ops <a@b>"]}, "monitor_alert_smtp_to[0] must be an e-mail address alone"),
+        ({"monitor_alert_webhooks": [{"url": "hooks.example.org"}]}, "monitor_alert_webhooks[0].url must be a URL"),
+        ({"monitor_heartbeat_url": f"{SECRET}"}, "monitor_heartbeat_url must be a URL"),
+        ({"monitor_alert_telegram_token": f"1:{SECRET}\n"}, "monitor_alert_telegram_token holds a line break"),
+        ({"monitor_alert_telegram_token": "{{ vault_token }}"}, "monitor_alert_telegram_token has no usable value"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_write(
+    tmp_path: Path, settings: dict[str, object], sentence: str
+) -> None:
+    done = preflight(tmp_path, "monitor", **settings)
+    said = " ".join((done.stdout + done.stderr).replace("''", "'").split())
+    assert done.returncode != 0
+    assert sentence in said
+    assert " changed=0 " in said
+    assert SECRET not in said
