@@ -8,15 +8,15 @@ short_description: Checks a role's variables before anything changes
 description:
   - Without options, checks that each variable of the role is of the type that C(meta/argument_specs.yml) names, and
     keeps the rules for what no program of this project reads (C(settings_check/rules.py)).
-  - With C(program), has that program's own code check the file that it is going to read.
+  - With C(program), has that program's own code check what it is going to read.
   - Fails with one sentence for each wrong variable. It runs on the controller and opens no connection.
 options:
   program:
-    description: Who is going to read the file.
+    description: Who is going to read it.
     type: str
-    choices: [monitor]
+    choices: [monitor, api, create-admin]
   reads:
-    description: What the file is going to hold.
+    description: What it is going to read, such as the content of a file.
     type: str
 """
 EXAMPLES = r"""

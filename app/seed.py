@@ -8,9 +8,10 @@ from datetime import timedelta
 from fastapi import Response
 from sqlmodel import Session, select
 
+from app.accounts.fields import NewPassword
 from app.accounts.models import Language, UserAccount
 from app.accounts.problems import EmailTaken
-from app.accounts.schemas import AccountChange, NewPassword, Registration
+from app.accounts.schemas import AccountChange, Registration
 from app.bookings import assignment
 from app.bookings.history import follow
 from app.bookings.models import Booking, BookingEvent, BookingState

@@ -3,26 +3,39 @@
 import os
 import re
 import sys
+import unicodedata
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from typing_extensions import override
 
 from app.kit.money import is_currency
 
 HASH_MEMORY = 19 * 1024 * 1024  # bytes that one argon2id computation takes
 EX_CONFIG = 78  # sysexits.h
 CGROUP_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
+LONGEST = 4096  # characters of any setting
+_INVISIBLE = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters, and of ends of lines and paragraphs
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the text has one line per problem, fit for an operator, without secrets."""
+    """A setting is wrong; the text has one line per problem, fit for an operator, without secrets.
+
+    Attributes:
+        problems: what is wrong and what to write instead, by the variable's name.
+    """
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("\n".join(f"{name}: {problem}" for name, problem in problems.items()))
+        self.problems = problems
 
 
 def _database_url(value: str) -> str:
@@ -40,6 +53,23 @@ def _database_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is not a Redis URL")
+    return value
+
+
+def _public_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if value and (not usable or value.endswith("/") or re.search(r"\s", value)):
+        raise ValueError("is not an address")
+    return value
+
+
+def _host(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+", value):
+        raise ValueError("is not the name of a host")
     return value
 
 
@@ -93,6 +123,11 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _secret(description: str) -> SecretStr:
+    secret: SecretStr = Field(min_length=32, max_length=128, description=description)
+    return secret
+
+
 def _seconds(default: float, low: float = 0.1, high: float = 600) -> float:
     number: float = Field(default, ge=low, le=high, description=f"a number of seconds from {low:g} to {high:g}")
     return number
@@ -110,8 +145,8 @@ class Settings(BaseSettings):
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=True
     )
 
-    secret_key: SecretStr = Field(min_length=32, description="at least 32 random characters")
-    canary_token: SecretStr = Field(min_length=32, description="at least 32 random characters")
+    secret_key: SecretStr = _secret("32 to 128 random characters")
+    canary_token: SecretStr = _secret("32 to 128 random characters")
 
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "sqlite:///./cleaning_service_stable.db",
@@ -120,10 +155,12 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://redis:6379", description="redis://HOST:PORT")
     redis_password: SecretStr | None = Field(None, description="the password, or nothing")
 
-    public_url: str = Field(
-        "", pattern=r"^(https?://[^\s]+[^/\s])?$", description="the address that links in e-mails begin with"
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "", description="the address that links in e-mails begin with, like https://example.com, without a last slash"
     )
-    smtp_host: str = Field("", description="the name of the mail server, or nothing for no e-mail")
+    smtp_host: Annotated[str, AfterValidator(_host)] = Field(
+        "", description="the name of the mail server, like mail.example.com, or nothing for no e-mail"
+    )
     smtp_port: int = _count(587, 1, 65535)
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
     smtp_username: str = Field("", description="the user name, or nothing")
@@ -167,7 +204,8 @@ class Settings(BaseSettings):
     proxy_token: SecretStr | None = Field(
         None,
         min_length=32,
-        description="at least 32 random characters, which the proxy sends as X-Proxy-Token, or nothing",
+        max_length=128,
+        description="32 to 128 random characters, which the proxy sends as X-Proxy-Token, or nothing",
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="addresses or networks of trusted proxies, separated by commas"
@@ -194,6 +232,17 @@ class Settings(BaseSettings):
     registrations_per_minute: int = _count(1000, 1, 1_000_000)
     login_failures_per_quarter_hour: int = _count(10, 1, 1_000_000)
     login_failures_per_quarter_hour_per_address: int = _count(100, 1, 1_000_000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_line(cls, value: object) -> object:
+        """Refuse what no setting holds: the line break at the end of a file's or a vault's value is a common slip."""
+        if isinstance(value, str):
+            if any(unicodedata.category(letter) in _INVISIBLE for letter in value):
+                raise ValueError("holds a line break or another control character")
+            if len(value) > LONGEST:
+                raise ValueError(f"has more than {LONGEST} characters")
+        return value
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -224,21 +273,43 @@ def _container_memory() -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def load_settings() -> Settings:
+class _GivenSettings(Settings):
+    """Settings that are made of what is given alone."""
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # the base class names it
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
+
+    Args:
+        environment: another one than this process's, to check what another machine is going to get.
 
     Raises:
         SettingsError: a value is missing or wrong.
     """
     try:
-        return Settings()
+        if environment is None:
+            return Settings()
+        given: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
+        return _GivenSettings(**given)
     except ValidationError as error:
-        lines = []
+        problems = {}
         for problem in error.errors(include_input=False, include_url=False):
             field = str(problem["loc"][0])
             said = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{field.upper()}: {said}; write {Settings.model_fields[field].description}")
-        raise SettingsError("\n".join(lines)) from None
+            problems[field.upper()] = f"{said}; write {Settings.model_fields[field].description}"
+        raise SettingsError(problems) from None
 
 
 def load_settings_or_exit() -> Settings:

@@ -1,14 +1,23 @@
-"""What the programs themselves say of the files that they are going to read: their own code runs here."""
+"""What the programs themselves say of what they are going to read: their own code runs here, on the laptop."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-for _directory in ("roles/monitor/files", "roles/stack/files"):
+for _directory in (".", "roles/monitor/files", "roles/stack/files"):
     if str(ROOT / _directory) not in sys.path:
         sys.path.insert(0, str(ROOT / _directory))
+
+# Lines that Compose and everybody else read alike. In quotes every character stands for itself, up to the next quote.
+_ENV_LINE = re.compile(r"([A-Z_]+)=(?:'([^'\r\n]*)(?<!\\)'|([A-Za-z0-9_.,:/@+-]*))")
+_ENV_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
+_MISSING = (
+    "{name} is missing on this machine, and the API's settings cannot be checked without it: use the environment that "
+    "`make setup` makes, or install requirements/controller.txt beside Ansible."
+)
 
 
 def monitor(text: str, variables: Collection[str]) -> list[str]:
@@ -45,4 +54,70 @@ def monitor_variable(key: str, variables: Collection[str]) -> str:
     return f"{found}{bracket}{place}"
 
 
-PROGRAMS: Mapping[str, Callable[[str, Collection[str]], list[str]]] = {"monitor": monitor}
+def api(text: str, _variables: Collection[str]) -> list[str]:
+    """Have the API's code check its environment.
+
+    Args:
+        text: what the file .env is going to hold, with a secret in each place where the host has one.
+    """
+    try:
+        from app.settings import Settings, SettingsError, load_settings  # noqa: PLC0415  # found there
+    except ModuleNotFoundError as error:
+        return [_MISSING.format(name=error.name)]
+    environment, unreadable = read_env(text)
+    if unreadable:
+        return [
+            f"stack_{name.lower()} must not hold a single quote or end with a backslash: .env cannot hold that."
+            for name in unreadable
+        ]
+    names = {field.upper(): f"stack_{field}" for field in Settings.model_fields}
+    try:
+        load_settings(environment)
+    except SettingsError as error:
+        return [
+            f"{names[name]}: {_ENV_NAME.sub(lambda found: names.get(found[0], found[0]), problem)}."
+            for name, problem in error.problems.items()
+        ]
+    return []
+
+
+def read_env(text: str) -> tuple[dict[str, str], list[str]]:
+    """Read the file .env; returns its variables, and the names of those whose lines cannot be read."""
+    found, unreadable = {}, []
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        match = _ENV_LINE.fullmatch(line)
+        if match:
+            found[match[1]] = match[2] if match[2] is not None else match[3]
+        else:
+            unreadable.append(line.partition("=")[0])
+    return found, unreadable
+
+
+def create_admin(text: str, _variables: Collection[str]) -> list[str]:
+    """Have the API's code check the first administrator.
+
+    Args:
+        text: a JSON object with the keys email, password and full_name.
+    """
+    try:
+        from pydantic import ValidationError  # noqa: PLC0415  # may be missing
+
+        from app.accounts.fields import Administrator  # noqa: PLC0415  # found there
+    except ModuleNotFoundError as error:
+        return [_MISSING.format(name=error.name)]
+    variables = {"email": "stack_admin_email", "password": "stack_admin_password", "full_name": "stack_admin_name"}
+    try:
+        Administrator.model_validate_json(text)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+        return [f"{variables[str(problem['loc'][0])]}: {problem['msg']}." for problem in problems]
+    return []
+
+
+PROGRAMS: Mapping[str, Callable[[str, Collection[str]], list[str]]] = {
+    "monitor": monitor,
+    "api": api,
+    "create-admin": create_admin,
+}

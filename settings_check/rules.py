@@ -54,6 +54,13 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # its name is too long, for instance
+        return False
+
+
 def _is_private_network(text: str) -> bool:
     try:
         network = ipaddress.IPv6Network(text)
@@ -62,10 +69,9 @@ def _is_private_network(text: str) -> bool:
     return network.prefixlen == 64 and network.subnet_of(ipaddress.IPv6Network("fc00::/7"))  # noqa: PLR2004
 
 
-_DIRECTORY = _like(
-    r"(/[A-Za-z0-9_.-]+)+", "an absolute path of letters, digits, `_`, `.` and `-` without a slash at its end"
-)
-_FILE = Rule("a file on this machine", lambda value: Path(value).is_file())
+# There are sockets in it, whose paths are limited.
+_DIRECTORY = _like(r"(/[A-Za-z0-9_.-]+)+", "an absolute path of at most 60 letters, digits, `_`, `.`, `-` and `/`", 60)
+_FILE = Rule("a file on this machine", _is_file)
 _MEMORY = "MB"
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"({_LABEL}\.)+(?=[A-Za-z]){_LABEL}"
@@ -88,6 +94,7 @@ RULES: Mapping[str, Rule] = {
     "stack_directory": _DIRECTORY,
     "stack_api_replicas": _between(1, 8),
     "stack_base_image": _like("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "the name of an image, e.g. python:3.13-slim-trixie"),
+    "stack_image_archive": _optional(_FILE),
     "stack_extra_ca_bundle": _optional(_FILE),
     "stack_package_index_url": _optional(_like(_WEB, "an address that begins with https://")),
     "stack_http_port": _between(1, PORT),
@@ -115,11 +122,8 @@ RULES: Mapping[str, Rule] = {
 
 def of_stack(values: Mapping[str, Any]) -> Iterator[str]:
     """Say which of the stack's variables do not go together, a sentence each."""
-    if values["stack_image_source"] == "archive" and not Path(values["stack_image_archive"]).is_file():
-        yield (
-            "stack_image_archive must be a file on this machine made with docker save; "
-            f"'{values['stack_image_archive']}' is none."
-        )
+    if values["stack_image_source"] == "archive" and not values["stack_image_archive"]:
+        yield "stack_image_archive must be a file on this machine: stack_image_source is archive."
     if values["stack_https_port"] in (8080, 8099):
         yield f"stack_https_port must not be {values['stack_https_port']}, which the proxy needs inside its container."
     if values["stack_https_port"] == values["stack_http_port"] and values["stack_proxy_domain"]:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from textwrap import shorten
 from typing import Any
 
 from settings_check.rules import RELATIONS, RULES, of_none
@@ -45,7 +46,7 @@ def _typed(name: str, option: Mapping[str, Any], value: object) -> object:
     """
     if any(unicodedata.category(letter) in _INVISIBLE for text in _texts(value) for letter in text):
         raise WrongError("holds a line break or another control character (a value's last one, often): take it out")
-    shown = "" if option.get("no_log") else f"; it is '{value}'"
+    shown = "" if option.get("no_log") else f"; it is '{shorten(str(value), 100)}'"
     if option.get("choices") and value not in option["choices"]:
         *others, last = map(str, option["choices"])
         raise WrongError(f"must be {', '.join(others)} or {last}{shown}")

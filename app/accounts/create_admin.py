@@ -11,10 +11,11 @@ from sqlalchemy.exc import DatabaseError
 from typing_extensions import override
 
 from app.accounts import people
-from app.accounts.schemas import Email, Registration
+from app.accounts.fields import Email
+from app.accounts.schemas import Registration
 from app.kit import logs
-from app.kit.hashing import normalised
 from app.kit.metrics import Metrics
+from app.kit.passwords import normalised
 from app.kit.problems import Problem
 from app.kit.sqlite import FileUnusableError
 from app.kit.throttle import Throttles

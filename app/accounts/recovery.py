@@ -6,10 +6,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from app.accounts import codes, people, sessions
+from app.accounts.fields import NewPassword
 from app.accounts.guard import Guard
 from app.accounts.models import Purpose, UserAccount
 from app.accounts.problems import EmailTaken, InvalidCode, MailOff, WrongPassword
-from app.accounts.schemas import NewPassword, Password
+from app.accounts.schemas import Password
 from app.kit import audit
 from app.kit.actor import Actor
 from app.kit.database import Database

@@ -1,44 +1,17 @@
 """What clients send to the accounts, and what they get."""
 
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, Secret, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, Secret, StringConstraints
 from pydantic.config import JsonDict
 
+from app.accounts.fields import Email, FullName, NewPassword
 from app.accounts.models import Language as LanguageCode
 from app.kit.actor import Role
 from app.kit.affected import AffectedVisit
-from app.kit.hashing import MAXIMUM_LENGTH, MINIMUM_LENGTH, required_length
+from app.kit.passwords import MAXIMUM_LENGTH
 
-EMAIL_LENGTH = 254
-
-
-def normalised_email(email: str) -> str:
-    """The form in which an address is stored and looked up.
-
-    Raises:
-        ValueError: that form is too long, which some letters grow when they are made small.
-    """
-    normal = unicodedata.normalize("NFC", email.lower())
-    if len(normal) > EMAIL_LENGTH:
-        raise ValueError(f"more than {EMAIL_LENGTH} characters in lower case")
-    return normal
-
-
-Email = Annotated[
-    EmailStr,
-    StringConstraints(max_length=EMAIL_LENGTH),
-    AfterValidator(normalised_email),
-    Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
-]
-FullName = Annotated[
-    str,
-    # No control characters.
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    Field(examples=["Anna Petrova"]),
-]
 Phone = Annotated[
     str,
     StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"),
@@ -47,13 +20,6 @@ Phone = Annotated[
 
 
 SECRET: JsonDict = {"format": "password", "writeOnly": True}
-NewPassword = Secret[
-    Annotated[
-        str,
-        StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH),
-        AfterValidator(required_length),
-    ]
-]
 Password = Secret[Annotated[str, StringConstraints(min_length=1, max_length=MAXIMUM_LENGTH)]]
 
 

@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from app.accounts import codes, people
 from app.accounts.directory import Directory
+from app.accounts.fields import NewPassword
 from app.accounts.guard import Guard
 from app.accounts.models import Purpose, UserAccount
 from app.accounts.people import Person
@@ -16,7 +17,7 @@ from app.accounts.privacy import EraseListener, Exporter, Privacy
 from app.accounts.problems import AccountErased, EmailTaken
 from app.accounts.recovery import VERIFY_WITHIN, Recovery, recipient
 from app.accounts.roles import RoleListener, Roles
-from app.accounts.schemas import NewPassword, ProfileChange, Registration
+from app.accounts.schemas import ProfileChange, Registration
 from app.accounts.sessions import Sessions
 from app.kit.actor import Actor, Role
 from app.kit.conditional import Expected

@@ -1,12 +1,11 @@
 """Password hashing with argon2id, one computation per core and a bounded queue before it."""
 
-import re
-import unicodedata
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 from app.kit.addresses import CLIENT, subscriber
+from app.kit.passwords import MAXIMUM_LENGTH, normalised
 from app.kit.problems import Overloaded
 from app.kit.workers import WorkerPool
 from app.settings import HASH_MEMORY, Settings
@@ -19,15 +18,9 @@ with warnings.catch_warnings():
 
     argon2.set_backend("argon2_cffi")
 
-MINIMUM_LENGTH = 8
-MAXIMUM_LENGTH = 128
-"""Characters; a cap, so that nobody can make the server hash megabytes."""
-
 T = TypeVar("T")
 
 NICENESS = 10
-SPACE_SEPARATORS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-"""Unicode's category Zs but for U+0020."""
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB of memory, 2 iterations, 1 degree of parallelism.
 CONTEXT = CryptContext(
@@ -37,26 +30,6 @@ CONTEXT = CryptContext(
     argon2__time_cost=2,
     argon2__parallelism=1,
 )
-
-
-def normalised(password: str) -> str:
-    """The form in which a password is hashed: OpaqueString of RFC 8265, section 4.2, which refuses nothing here.
-
-    Keyboards and systems differ in what they send for the same letter (é, or e with an accent) and the same space.
-    It can be longer than the password.
-    """
-    return unicodedata.normalize("NFC", SPACE_SEPARATORS.sub(" ", password))
-
-
-def required_length(password: str) -> str:
-    """A new password, if its normalised form has MINIMUM_LENGTH to MAXIMUM_LENGTH characters.
-
-    Raises:
-        ValueError: it has not.
-    """
-    if not MINIMUM_LENGTH <= len(normalised(password)) <= MAXIMUM_LENGTH:
-        raise ValueError(f"not {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters after Unicode normalisation")
-    return password
 
 
 class PasswordHasher:

@@ -29,21 +29,11 @@ def preflight(directory: Path, role: str, **settings: object) -> subprocess.Comp
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"monitor_backoff": "soon"}, "monitor_backoff must be a whole number; it is 'soon'."),
         (
-            {"monitor_backoff": "soon", "monitor_clock_check": "maybe"},
-            "monitor_backoff must be a whole number; it is 'so",
+            {"monitor_alert_webhooks": [{"url": SECRET}], "monitor_backoff": "9"},
+            "monitor_alert_webhooks[0].url must be a",
         ),
-        ({"monitor_backoff": 999}, "monitor_backoff must be a number of seconds from 0 to 300, not 999."),
-        ({"monitor_api_replicas": "9"}, "monitor_api_replicas must be a whole number from 1 to 8; it is '9'."),
-        ({"monitor_proxy_url": "http://localhost:80"}, "monitor_proxy_url must look like http://127.0.0.1:8001"),
-        (
-            {"monitor_certificate_port": 70000},
-            "monitor_certificate_port must be a whole number from 1 to 65535, not 70000",
-        ),
-        ({"monitor_alert_smtp_to": ["Ops <a@b>"]}, "monitor_alert_smtp_to[0] must be an e-mail address alone"),
-        ({"monitor_alert_webhooks": [{"url": "hooks.example.org"}]}, "monitor_alert_webhooks[0].url must be a URL"),
-        ({"monitor_heartbeat_url": f"{SECRET}"}, "monitor_heartbeat_url must be a URL"),
-        ({"monitor_alert_telegram_token": f"1:{SECRET}\n"}, "monitor_alert_telegram_token holds a line break"),
         ({"monitor_alert_telegram_token": "{{ vault_token }}"}, "monitor_alert_telegram_token has no usable value"),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kit import hashing
-from app.kit.hashing import CONTEXT, MAXIMUM_LENGTH, PasswordHasher, normalised, required_length
+from app.kit.hashing import CONTEXT, PasswordHasher
+from app.kit.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH, normalised, required_length
 from app.settings import Settings
 
 COMPOSED = "crème brûlée à gogo"
@@ -114,5 +114,5 @@ def test_limits_are_those_of_the_normal_form(password: str) -> None:
 
 
 def test_a_password_within_the_limits_is_taken() -> None:
-    for password in ("e\N{COMBINING ACUTE ACCENT}" * 8, GROWS * 42, "x" * hashing.MINIMUM_LENGTH):
+    for password in ("e\N{COMBINING ACUTE ACCENT}" * 8, GROWS * 42, "x" * MINIMUM_LENGTH):
         assert required_length(password) == password

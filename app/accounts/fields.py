@@ -1,0 +1,51 @@
+"""What a person's address, name and password may be; apart from the requests, as the playbook reads this too."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, Secret, StringConstraints
+
+from app.kit.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH, required_length
+
+EMAIL_LENGTH = 254
+
+
+def normalised_email(email: str) -> str:
+    """The form in which an address is stored and looked up.
+
+    Raises:
+        ValueError: that form is too long, which some letters grow when they are made small.
+    """
+    normal = unicodedata.normalize("NFC", email.lower())
+    if len(normal) > EMAIL_LENGTH:
+        raise ValueError(f"more than {EMAIL_LENGTH} characters in lower case")
+    return normal
+
+
+Email = Annotated[
+    EmailStr,
+    StringConstraints(max_length=EMAIL_LENGTH),
+    AfterValidator(normalised_email),
+    Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
+]
+FullName = Annotated[
+    str,
+    # No control characters.
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(examples=["Anna Petrova"]),
+]
+NewPassword = Secret[
+    Annotated[
+        str,
+        StringConstraints(min_length=MINIMUM_LENGTH, max_length=MAXIMUM_LENGTH),
+        AfterValidator(required_length),
+    ]
+]
+
+
+class Administrator(BaseModel):
+    """Whom `create-admin` makes."""
+
+    email: Email
+    password: NewPassword
+    full_name: FullName
