@@ -246,11 +246,10 @@ def test_whether_a_process_has_read_its_files(
 def test_what_its_reader_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     file = {"path": str(path), "content": "good\n", "mode": "0600", "validate": "grep -q good %s", **MINE}
-    assert run(tmp_path, files=[file])[1]["changed"] is True
-    code, answer = run(tmp_path, files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
-    assert code != 0
+    assert run_here(files=[file])["changed"] is True
+    answer = run_here(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
+    assert answer["failed"] is True
     assert (answer["msg"], answer["paths"]) == (f"{path} stays as it was: it is bad", [])
     assert path.read_text() == "good\n"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["play.json", "settings"]
-    code, answer = run(tmp_path, "--check", files=[file | {"content": "bad\n"}])
-    assert (code, answer["changed"]) == (0, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["settings"]
+    assert run_here(files=[file | {"content": "bad\n"}], _ansible_check_mode=True)["changed"] is True

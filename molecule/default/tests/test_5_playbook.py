@@ -1,17 +1,31 @@
 """The playbook on a host that is as it should be, and on one that drifted a little."""
 
+import json
 import re
+from collections.abc import Iterator
 
 import httpx
-from converged import API, CONTAINERS, DIRECTORY, MONITOR, PROXY, inspect, playbook
+import pytest
+import yaml  # type: ignore[import-untyped]  # it ships no types
+from converged import API, CONTAINERS, DIRECTORY, MONITOR, PROXY, ROOT, inspect, playbook
 from testinfra.host import Host
 
 JOURNAL = "systemd-journald.service"
 JOURNAL_SETTINGS = "/etc/systemd/journald.conf.d/50-cleaning-service.conf"
 
 
-def test_check_mode_reports_nothing() -> None:
-    run = playbook("--check", "--diff")
+def numbers_as_text() -> dict[str, str]:
+    """Return every number, true and false of all roles' defaults, as `-e name=0` gives them."""
+    found: dict[str, str] = {}
+    for path in ROOT.glob("roles/*/defaults/main.yml"):
+        found |= {
+            name: str(value) for name, value in yaml.safe_load(path.read_text()).items() if isinstance(value, int)
+        }
+    return found | {"monitor_clock_check": "false"}  # as the test hosts' inventory has it
+
+
+def test_check_mode_reports_nothing_with_every_number_as_text() -> None:
+    run = playbook("--check", "--diff", "--extra-vars", json.dumps(numbers_as_text()))
     assert run.returncode == 0, run.stdout
     assert re.search(r"changed=0 .*failed=0", run.stdout), run.stdout
     assert "+++" not in run.stdout
@@ -50,3 +64,38 @@ def test_a_manager_changed_file_comes_back(host: Host, world: httpx.Client) -> N
     assert host.service(MONITOR).is_running
     after = {unit: host.service(unit).systemd_properties["MainPID"] for unit in (MONITOR, JOURNAL)}
     assert [unit for unit in before if before[unit] == after[unit]] == []
+
+
+def monitor_process(host: Host) -> str:
+    """Return the number of the monitor's process."""
+    return str(
+        host.check_output(f"systemctl is-active {MONITOR} && systemctl show --property MainPID --value {MONITOR}")
+    )
+
+
+def test_a_wrong_setting_of_the_monitor_stops_the_run_and_not_the_monitor(host: Host) -> None:
+    before = monitor_process(host)
+    run = playbook("--tags", "always,monitor", "--extra-vars", "monitor_backoff=999")
+    assert run.returncode != 0
+    assert "monitor_backoff must be a number of seconds from 0 to 300, not 999." in run.stdout
+    assert " changed=0 " in run.stdout
+    assert monitor_process(host) == before
+
+
+@pytest.fixture
+def broken_monitor(host: Host) -> Iterator[None]:
+    """A monitor that ends as soon as it starts, again and again."""
+    directory = f"/run/systemd/system/{MONITOR}.d"
+    host.check_output(f"mkdir -p {directory}")
+    host.check_output(f"printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' > {directory}/broken.conf")
+    host.check_output(f"systemctl daemon-reload && systemctl restart --no-block {MONITOR}")
+    yield
+    host.check_output(f"rm -r {directory} && systemctl daemon-reload && systemctl restart {MONITOR}")
+
+
+@pytest.mark.usefixtures("broken_monitor")
+def test_a_run_that_has_not_seen_the_monitor_watch_fails() -> None:
+    run = playbook("--tags", "always,monitor")
+    assert run.returncode != 0
+    assert "The monitor does not watch" in run.stdout
+    assert "Main process exited" in run.stdout
