@@ -4,6 +4,7 @@
 # that runs from a laptop. Settings: inventory/local/group_vars/all.yml. Arguments are handed on to ansible-playbook.
 # In /opt/fastapi-backend, where the playbook puts a copy of it: starts what is not running.
 set -euo pipefail
+export TMPDIR=/var/tmp  # on disk: /tmp is memory on many servers, and pip unpacks Ansible there
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
 

@@ -37,6 +37,7 @@ dpkg --print-architecture >"$tree/bundle/architecture"
 
 echo "== Debian packages"
 include=$(IFS=,; echo "${packages[*]}")
+export TMPDIR=/var/tmp  # /tmp may be memory; mmdebstrap heeds it
 # mmdebstrap hands the new root directory to each hook as $1.
 # shellcheck disable=SC2016
 mmdebstrap --quiet --variant=apt --include="$include" --skip=download/empty --skip=essential/unlink \

@@ -15,6 +15,7 @@ if docker image inspect "$image" >/dev/null 2>&1; then
 fi
 command -v mmdebstrap >/dev/null || { echo "mmdebstrap is missing: run 'make setup' first." >&2; exit 1; }
 
+export TMPDIR=/var/tmp  # /tmp may be memory; mmdebstrap heeds it too
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -33,10 +34,19 @@ ExecStart=/bin/mount -o remount,rw /proc/sys
 WantedBy=sysinit.target
 UNIT
 
+# Many servers give root a umask of 077: what Ansible runs gets it from here (inventory/demo/group_vars/all.yml).
+cat >"$work/python3-umask-077" <<'SCRIPT'
+#!/bin/sh
+umask 077
+exec /usr/bin/python3 "$@"
+SCRIPT
+chmod 755 "$work/python3-umask-077"
+
 # mmdebstrap hands the new root directory to each hook as $1.
 # shellcheck disable=SC2016
 hooks=(
     --customize-hook="upload $work/writable-proc-sys.service /etc/systemd/system/writable-proc-sys.service"
+    --customize-hook="copy-in $work/python3-umask-077 /usr/local/bin"
     --customize-hook='chroot "$1" systemctl --quiet enable writable-proc-sys.service'
     --customize-hook='chroot "$1" systemctl --quiet mask systemd-modules-load.service'
     --customize-hook='rm -f "$1/etc/machine-id" && touch "$1/etc/machine-id"'

@@ -3,6 +3,8 @@
 # Usage: build_base_image.sh IMAGE
 set -eu
 
+# On disk: /tmp is memory on many servers, and half of that is too little for a root file system. mmdebstrap heeds TMPDIR too.
+export TMPDIR=/var/tmp
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
