@@ -231,6 +231,17 @@ def test_a_full_disk_is_cleaned_up_first_and_then_a_persons_matter() -> None:
     assert world.ladder.tracks["disk"].person_needed
 
 
+def test_what_no_restart_can_change_gets_none() -> None:
+    """Owners are mended once; the rest is for a person, and a container that runs is left alone."""
+    world = World()
+    world.health["api"] = Health.BLOCKED
+    assert world.looks(10 * 60) == [Action.MEND_OWNERS]
+    assert world.ladder.tracks["api"].person_needed
+    assert world.cures[0][0] - 1_000_000.0 <= 2 * LOOK
+    world.looks(10 * 60)
+    assert {cure.action for _, cure in world.cures} == {Action.MEND_OWNERS}
+
+
 def test_a_reboot_is_the_last_step_where_it_is_allowed_and_once_a_day() -> None:
     world = World(Ladder(NAMES, Policy(reboots_per_day=1)))
     world.health[DOCKER] = Health.SICK
