@@ -143,7 +143,7 @@ def test_what_no_restart_can_change_is_told_with_its_cause(stack: Stack, service
     owner = "/data/x.db belongs to the user 0 with the mode 0644"
     service.body["/health/ready"] = f'{{"status":"ok","writes":"forbidden","cause":"{owner}"}}'.encode()
     verdict = stack.look(full=True)["api"]
-    assert (verdict.health, verdict.cause) == (Health.BLOCKED, f"{REFUSED_WRITES}: {owner}")
+    assert (verdict.health, verdict.cause) == (Health.FORBIDDEN, f"{REFUSED_WRITES}: {owner}")
     service.status["/health/ready"] = 503
     service.body["/health/ready"] = b'{"type":"/problems/database-file-moved","detail":"the database file is missing"}'
     verdict = stack.look()["api"]

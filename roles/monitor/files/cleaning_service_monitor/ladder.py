@@ -27,7 +27,7 @@ class Health(str, Enum):
     STARTING: not there yet, for a good reason. REFUSING: it answers, and says that it cannot serve now, which
     overload and a draining release do too. SICK: it runs and does not answer. DOWN: it does not run. MISSING:
     there is no such container; somebody removed it, perhaps to create it anew. BLOCKED: it cannot serve, and no restart
-    can change that: the database's file is missing, or is not its user's to write.
+    can change that: the database's file is missing. FORBIDDEN: it may not write its files, which are not its own.
     """
 
     OK = "ok"
@@ -38,6 +38,7 @@ class Health(str, Enum):
     DOWN = "down"
     MISSING = "missing"
     BLOCKED = "blocked"
+    FORBIDDEN = "forbidden"
 
     @property
     def well(self) -> bool:
@@ -47,9 +48,10 @@ class Health(str, Enum):
 
 # Looks in a row that confirm a finding. A DOWN component is looked at again at once, the others after the probe
 # interval. MISSING waits longer, as `down` may end in `up`; REFUSING by the clock, as load and locks pass.
-# BLOCKED is what the API says of itself, with the cause.
-_CONFIRM = {Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 5, Health.BLOCKED: 1}
+# BLOCKED and FORBIDDEN are what the API says of itself, with the cause.
+_CONFIRM = {Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 5, Health.BLOCKED: 1, Health.FORBIDDEN: 1}
 _REFUSING_PATIENCE = 35.0  # seconds
+_BLOCKED_PATIENCE = 15.0  # seconds until a person is asked for: a replica whose database was replaced begins anew
 _LOOK_SPACING = 1.0  # seconds between two looks that both count: events come in crowds, and what dies may be half dead
 _NO_SERVICE = {Health.REFUSING, Health.SICK}  # a hang shows itself now as the one, now as the other
 # A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
@@ -284,7 +286,9 @@ class Ladder:
         if name in self.host:
             return (Action.CLEAN_UP,) if name == DISK else ()
         if self.tracks[name].health is Health.BLOCKED:
-            return (Action.MEND_OWNERS,)
+            return ()
+        if self.tracks[name].health is Health.FORBIDDEN:
+            return (Action.MEND_OWNERS,) * self.policy.attempts_before_full_restart
         reboot = (Action.REBOOT,) if self.policy.reboots_per_day else ()
         if name in _CURED_BY_DOCKER:
             steps = (Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart
@@ -319,6 +323,8 @@ class Ladder:
             (rung for rung in range(track.attempts, len(rungs)) if self._may(rungs[rung], name, now)), len(rungs)
         )
         if rung == len(rungs):
+            if track.health is Health.BLOCKED and now - track.patience_from < _BLOCKED_PATIENCE:
+                return None
             track.person_needed = True
             if not rungs:
                 return None

@@ -185,7 +185,8 @@ class Monitor:
             self._unusable[name] = cause
         if verdict.health not in (Health.STARTING, Health.DOWN):
             self._unusable.pop(name, None)
-        return Verdict(name, Health.BLOCKED, self._unusable[name]) if name in self._unusable else verdict
+        cause = self._unusable.get(name, "")
+        return Verdict(name, UNUSABLE[cause], cause) if cause else verdict
 
     def _take_deaths(self) -> list[Death]:
         """Containers that ended, but not by our own doing or during a maintenance."""

@@ -23,6 +23,7 @@ _HEALTH_MARKS = {
     "sick": "bad",
     "down": "bad",
     "blocked": "bad",
+    "forbidden": "bad",
 }
 _SERVICE_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "outage": "bad", "unknown": "none"}
 _COLOURS = {"ok": "1a7f4b", "warn": "9a6700", "bad": "c0352b", "work": "2563a8", "none": "68737d"}

@@ -35,11 +35,11 @@ REFUSED_WRITES = "the API refuses writes"
 DATA_REMOVED = "the directory that Redis writes to was removed"
 _MOVED = "/problems/database-file-moved"
 # What a container says that cannot start for the data's sake: the exit codes EX_NOINPUT and EX_NOPERM of sysexits.h.
-UNUSABLE_BY_CODE = {
-    "66": 'the database is missing: put it back (docs/operations.md, "The database is missing")',
-    "77": "files of the service belong to another user: run cleaning-service-release mend-owners",
+UNUSABLE = {
+    'the database is missing: put it back (docs/operations.md, "The database is missing")': Health.BLOCKED,
+    "files of the service belong to another user: run cleaning-service-release mend-owners": Health.FORBIDDEN,
 }
-UNUSABLE = frozenset(UNUSABLE_BY_CODE.values())
+_BY_CODE = dict(zip(("66", "77"), UNUSABLE, strict=True))
 _EXIT_CODE = re.compile(r"exit code (66|77)\b|\((66|77)\)")
 
 # The proxy is asked for what it refuses by itself: anything else would wait for the API, and be the API's fault.
@@ -193,7 +193,7 @@ class Prober:
             return _refused(component, what, answer)
         writes = _fields(answer) if component.kind == "api" else {}
         if writes.get("writes") in ("refused", "forbidden"):
-            health = Health.BLOCKED if writes["writes"] == "forbidden" else Health.REFUSING
+            health = Health.FORBIDDEN if writes["writes"] == "forbidden" else Health.REFUSING
             return Verdict(component.name, health, f"{REFUSED_WRITES}: {writes.get('cause', 'it does not say why')}")
         return Verdict(component.name, Health.OK)
 
@@ -270,7 +270,7 @@ def _refused(component: Component, what: str, answer: Answer) -> Verdict:
 def why_unusable(cause: str) -> str:
     """Say what keeps a container from starting that ended so, as far as the data is to blame; else nothing."""
     match = _EXIT_CODE.search(cause)
-    return UNUSABLE_BY_CODE[match[1] or match[2]] if match else ""
+    return _BY_CODE[match[1] or match[2]] if match else ""
 
 
 def _fields(answer: Answer) -> dict[str, str]:

@@ -232,6 +232,7 @@ ENGLISH = Texts(
         "down": "Does not run",
         "missing": "Is missing",
         "blocked": "Cannot work",
+        "forbidden": "May not write its files",
     },
     host_health={
         "ok": "Fine",
@@ -242,6 +243,7 @@ ENGLISH = Texts(
         "down": "Critical",
         "missing": "Is missing",
         "blocked": "Critical",
+        "forbidden": "Critical",
     },
     not_seen="Not looked at yet",
     since="since {moment}",
@@ -385,6 +387,7 @@ RUSSIAN = Texts(
         "down": "Не работает",
         "missing": "Отсутствует",
         "blocked": "Не может работать",
+        "forbidden": "Нет прав на свои файлы",
     },
     host_health={
         "ok": "В порядке",
@@ -395,6 +398,7 @@ RUSSIAN = Texts(
         "down": "Критическое состояние",
         "missing": "Отсутствует",
         "blocked": "Критично",
+        "forbidden": "Критично",
     },
     not_seen="Ещё не проверялось",
     since="с {moment}",
