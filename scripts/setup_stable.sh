@@ -11,27 +11,10 @@ cd "$root"
 fail() { echo "setup_stable: $1" >&2; exit 1; }
 
 start_what_is_there() {
-    local compose=(docker compose --file "$root/docker-compose.stable.yml") image images missing=() as_they_are=()
     systemctl is-active --quiet docker.service || systemctl start docker.service ||
         fail "Docker does not start: journalctl -u docker.service"
-    mkdir -p releases
-    exec 9>>releases/lock
-    flock --wait 1800 9 || fail "a release does not end: cleaning-service-release list"
-    printf '{"by": "setup_stable.sh", "since": %d, "pid": %d}' "$(date +%s)" $$ >releases/lock
-    if [ -e releases/under-way.json ]; then
-        # Its files are in place, and nobody has seen whether they work: what runs goes on as it is.
-        as_they_are=(--no-recreate)
-        echo "A release was interrupted. End it with playbooks/deploy.yml, or take it back: cleaning-service-release rollback"
-    fi
-    images=$("${compose[@]}" config --images)
-    while read -r image; do
-        docker image inspect "$image" >/dev/null 2>&1 || missing+=("$image")
-    done < <(sort -u <<<"$images")
-    [ "${#missing[@]}" = 0 ] || fail "images are missing (${missing[*]}): run site.yml again, which makes them."
-    "${compose[@]}" up --detach --wait --wait-timeout 120 --remove-orphans "${as_they_are[@]}" ||
-        fail "not everything became healthy: docker compose -f $root/docker-compose.stable.yml logs --tail 50"
-    systemctl enable --quiet --now cleaning-service-monitor.service
-    "${compose[@]}" ps
+    scripts/release.sh start --by setup_stable.sh || fail "the service is not up; the reason is above."
+    docker compose --file "$root/docker-compose.stable.yml" ps
     echo "The service is up. More: cleaning-service-monitor status"
 }
 

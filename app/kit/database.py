@@ -128,7 +128,7 @@ class Database:
             log.error("database_file_moved", cause=self.file.moved(), copy=str(self.file.rescued))
             try:
                 await self._run(self.writers, lambda _: self._save(), RESCUE)
-            except (DatabaseUnavailable, OSError) as error:
+            except (DatabaseUnavailable, DatabaseError, sqlite.Error, OSError) as error:  # another replica is at it
                 log.warning("database_file_not_saved", cause=str(error.__cause__ or error))
         return self.file.successor()
 

@@ -11,6 +11,7 @@ from cleaning_service_monitor import config, cures
 from cleaning_service_monitor.cures import Healer, Outcome
 from cleaning_service_monitor.docker import LIST_TIMEOUT, Engine
 from cleaning_service_monitor.ladder import DOCKER, Action, Cure
+from cleaning_service_monitor.probes import why_unusable
 
 from tests.monitor.helpers import ROLES, component, docker, inspect, raw_server, write_config
 
@@ -149,3 +150,21 @@ def test_a_container_off_its_network_is_created_anew(
     )
     assert outcome.detail == "the container was created anew"
     assert calls.read_text().endswith("up -d --no-deps --force-recreate api\n")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("starts", [False, True])
+def test_owners_are_mended_by_a_unit_that_may(
+    tmp_path: Path, container: Callable[..., str], programs: Programs, *, starts: bool
+) -> None:
+    """Only a container that ends at its start is restarted: another one may hold the only copy of what was removed."""
+    calls, name = programs("systemctl", "exit 0"), container("api")
+    before = inspect(name, ".State.StartedAt")
+    settings = config.load(str(write_config(tmp_path, [component("api", "api", name, 8001)])))
+    cause = why_unusable("exit code 77") if starts else "the database file is missing"
+    outcome = Healer(settings, Engine(settings.docker_socket), lambda: None).carry_out(
+        Cure("api", Action.MEND_OWNERS, 0, 1, cause)
+    )
+    assert outcome == Outcome(succeeded=True, detail="owners and modes of the data were seen to")
+    assert calls.read_text() == "start cleaning-service-mend-owners.service\n"
+    assert (inspect(name, ".State.StartedAt") != before) == starts

@@ -231,6 +231,23 @@ def test_a_full_disk_is_cleaned_up_first_and_then_a_persons_matter() -> None:
     assert world.ladder.tracks["disk"].person_needed
 
 
+def test_what_no_restart_can_change_gets_none() -> None:
+    """A missing database is a person's matter; then it is root's, and is given away: a restart is never tried."""
+    world = World()
+    world.health["api"] = Health.BLOCKED
+    world.look()
+    assert world.ladder.confirmed("api", world.now)
+    assert not world.ladder.tracks["api"].person_needed
+    assert world.looks(10 * 60) == []
+    assert world.ladder.tracks["api"].person_needed
+    world.health["api"] = Health.FORBIDDEN
+    cure = world.look()
+    assert cure
+    assert cure.action is Action.MEND_OWNERS
+    world.looks(60 * 60)
+    assert {cure.action for _, cure in world.cures} == {Action.MEND_OWNERS}
+
+
 def test_a_reboot_is_the_last_step_where_it_is_allowed_and_once_a_day() -> None:
     world = World(Ladder(NAMES, Policy(reboots_per_day=1)))
     world.health[DOCKER] = Health.SICK

@@ -11,7 +11,7 @@ import pytest
 from cleaning_service_monitor import config
 from cleaning_service_monitor.docker import Container, Engine
 from cleaning_service_monitor.ladder import DOCKER, Health, Verdict
-from cleaning_service_monitor.probes import REFUSED_WRITES, Prober, _all_at_once, _judge_container
+from cleaning_service_monitor.probes import REFUSED_WRITES, Prober, _all_at_once, _judge_container, why_unusable
 
 from tests.monitor.helpers import SOCKET, TOKEN, Service, component, docker, raw_server, write_config
 
@@ -130,12 +130,45 @@ def test_the_answer_to_the_canary(stack: Stack, service: Service, status: int, h
 
 @pytest.mark.docker
 def test_an_api_that_says_it_cannot_write_is_believed(stack: Stack, service: Service) -> None:
-    service.body["/health/ready"] = b'{"status":"ok","writes":"refused"}'
+    service.body["/health/ready"] = b'{"status":"ok","writes":"refused","cause":"database is locked"}'
     verdict = stack.look(full=True)["api"]
-    assert (verdict.health, verdict.cause) == (Health.REFUSING, REFUSED_WRITES)
+    assert (verdict.health, verdict.cause) == (Health.REFUSING, f"{REFUSED_WRITES}: database is locked")
     assert [path for _, path, _ in service.requests] == ["/health/ready"]
     full = {verdict.component: verdict for verdict in stack.prober.look(full=True, disk_full=True).verdicts}
     assert full["api"].health is Health.DEGRADED
+
+
+@pytest.mark.docker
+def test_what_no_restart_can_change_is_told_with_its_cause(stack: Stack, service: Service) -> None:
+    owner = "/data/x.db belongs to the user 0 with the mode 0644"
+    service.body["/health/ready"] = f'{{"status":"ok","writes":"forbidden","cause":"{owner}"}}'.encode()
+    verdict = stack.look(full=True)["api"]
+    assert (verdict.health, verdict.cause) == (Health.FORBIDDEN, f"{REFUSED_WRITES}: {owner}")
+    service.status["/health/ready"] = 503
+    service.body["/health/ready"] = b'{"type":"/problems/database-file-moved","detail":"the database file is missing"}'
+    verdict = stack.look()["api"]
+    assert verdict.health is Health.BLOCKED
+    assert verdict.cause == "GET /health/ready was answered with 503: the database file is missing"
+    service.body["/health/ready"] = b'{"type":"/problems/not-ready","detail":"A write does not end."}'
+    verdict = stack.look()["api"]
+    assert verdict.health is Health.REFUSING
+    assert verdict.cause.endswith("503: A write does not end.")
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        ("the container ended with exit code 66", "the database is missing: put it back"),
+        ("container is restarting: Restarting (66) 3 seconds ago", "the database is missing: put it back"),
+        ("container is exited: Exited (77) 3 seconds ago", "files of the service belong to another user"),
+        ("the container ended with exit code 1", ""),
+        ("the container ended with exit code 137 (killed)", ""),
+        ("the container ended with exit code 661", ""),
+    ],
+)
+def test_why_a_container_cannot_start(cause: str, why: str) -> None:
+    assert why_unusable(cause).startswith(why)
+    assert bool(why_unusable(cause)) == bool(why)
 
 
 @pytest.mark.docker

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Releases on this server (plan, apply, rollback, list). The work is done by the Python package beside this file.
+# Releases on this server (plan, apply, rollback, start, mend-owners, list). The work is done by the Python package beside this file.
 set -euo pipefail
 
 # Run from the package's own directory: Python looks for modules in the working directory first, and the caller's

@@ -86,6 +86,8 @@ def test_a_database_that_is_replaced_is_opened_without_the_log_of_the_one_before
     assert [register(server) for _ in range(2)] == [201] * 2
     log = server.database.with_name(server.database.name + WAL)
     assert log.stat().st_size > 0
+    # Another replica is at saving the file, too.
+    server.database.with_name(f"rescued-{server.database.stat().st_ino}.db.part").write_bytes(b"begun")
     copy.replace(server.database)
     assert register(server) == 503
     within(20, lambda: server.process.poll() is not None)
@@ -95,8 +97,6 @@ def test_a_database_that_is_replaced_is_opened_without_the_log_of_the_one_before
     assert register(again) == 201
     assert accounts(server.database) == 4
     assert [path.name for path in server.database.parent.glob("test.db.replaced-*-wal")]
-    (rescued,) = server.database.parent.glob("rescued-*.db")
-    assert accounts(rescued) == 5
 
 
 def test_a_write_is_not_acknowledged_when_the_file_goes_before_its_commit(tmp_path: Path, migrated: Path) -> None:

@@ -8,6 +8,7 @@ from cleaning_service_host.commands import CommandError, run_command
 from cleaning_service_monitor.config import Component, Config
 from cleaning_service_monitor.docker import Engine, EngineAwayError, EngineError
 from cleaning_service_monitor.ladder import Action, Cure
+from cleaning_service_monitor.probes import DATA_REMOVED, UNUSABLE
 
 # Seconds.
 DOWN_TIMEOUT = 90.0
@@ -20,6 +21,8 @@ SYSTEMCTL_TIMEOUT = 20.0
 _STOP_SECONDS = 1
 _STOP_SECONDS_FULL = 10
 CLEAN_UP_UNIT = "cleaning-service-clean-up.service"
+MEND_OWNERS_TIMEOUT = 100.0
+MEND_OWNERS_UNIT = "cleaning-service-mend-owners.service"
 
 # What Redis says before it ends because its append-only file cannot be read.
 _DAMAGED = (
@@ -71,7 +74,8 @@ class Healer:
     def _take(self, cure: Cure) -> str:
         if cure.action is Action.RESTART:
             return self._restart(
-                self._components[cure.component], anew=cure.rung + 1 == self._config.policy.attempts_before_full_restart
+                self._components[cure.component],
+                anew=cure.rung + 1 == self._config.policy.attempts_before_full_restart or DATA_REMOVED in cure.cause,
             )
         if cure.action is Action.FULL_RESTART:
             return self._full_restart()
@@ -80,6 +84,8 @@ class Healer:
         if cure.action is Action.CLEAN_UP:
             self._run(["systemctl", "start", CLEAN_UP_UNIT], CLEAN_UP_TIMEOUT)
             return "old images and rotated logs were removed"
+        if cure.action is Action.MEND_OWNERS:
+            return self._mend_owners(self._components[cure.component], start=cure.cause in UNUSABLE)
         self._run(["systemctl", "reboot"], SYSTEMCTL_TIMEOUT)
         return "the host reboots"
 
@@ -100,8 +106,11 @@ class Healer:
         if container.state == "paused":
             self._engine.unpause(name)
             return "the container was unpaused"
-        if component.kind == "redis" and container.state != "running" and self._damaged(name):
-            return self._repair(component)
+        if component.kind == "redis" and container.state != "running":
+            # Docker makes a directory that is missing, and then it is root's.
+            self._try(["systemctl", "start", MEND_OWNERS_UNIT], MEND_OWNERS_TIMEOUT)
+            if self._damaged(name):
+                return self._repair(component)
         if anew or (container.state == "running" and not component.attached(container.networks)):
             return self._recreate(component)
         return self._start(component, container.state)
@@ -119,7 +128,20 @@ class Healer:
             return f"{self._recreate(component)}, as {error}"
         return "the container was started"
 
+    def _mend_owners(self, component: Component, *, start: bool) -> str:
+        """Have missing directories made and foreign files given away.
+
+        Args:
+            component: the one.
+            start: it ends at its start for that; Docker would wait ever longer before it tries again.
+        """
+        self._run(["systemctl", "start", MEND_OWNERS_UNIT], MEND_OWNERS_TIMEOUT)
+        if start:
+            self._engine.restart(component.container, stop_seconds=_STOP_SECONDS)
+        return "owners and modes of the data were seen to"
+
     def _recreate(self, component: Component) -> str:
+        self._try(["systemctl", "start", MEND_OWNERS_UNIT], MEND_OWNERS_TIMEOUT)
         self._compose(["up", "-d", "--no-deps", "--force-recreate", component.service], UP_TIMEOUT)
         return "the container was created anew"
 
@@ -165,10 +187,10 @@ class Healer:
     def _compose(self, arguments: Sequence[str], timeout: float) -> None:
         self._run([*self._config.compose, *arguments], timeout)
 
-    def _try(self, command: Sequence[str]) -> None:
+    def _try(self, command: Sequence[str], timeout: float = SYSTEMCTL_TIMEOUT) -> None:
         """Run a command whose failure does not matter: there may be nothing for it to do."""
         try:
-            self._run(command, SYSTEMCTL_TIMEOUT)
+            self._run(command, timeout)
         except CommandError:
             return
 

@@ -98,6 +98,14 @@ class Engine:
             return ""
         return reason
 
+    def health_output(self, name: str) -> str:
+        """Return what the last health check of a container said; nothing where Docker cannot tell in time."""
+        try:
+            state = json.loads(self._call("GET", f"/containers/{quote(name)}/json", LOOK_TIMEOUT))["State"]
+            return str(state["Health"]["Log"][-1]["Output"])
+        except (EngineError, ValueError, KeyError, TypeError, IndexError):
+            return ""
+
     def log_lines(self, name: str, lines: int) -> list[str]:
         """Return the last lines a container wrote; none where Docker cannot tell in time."""
         path = f"/containers/{quote(name)}/logs?stdout=1&stderr=1&tail={lines}"

@@ -26,7 +26,8 @@ class Health(str, Enum):
     OK and DEGRADED need no cure. DEGRADED: it works, but something about it is for a person to put right.
     STARTING: not there yet, for a good reason. REFUSING: it answers, and says that it cannot serve now, which
     overload and a draining release do too. SICK: it runs and does not answer. DOWN: it does not run. MISSING:
-    there is no such container; somebody removed it, perhaps to create it anew.
+    there is no such container; somebody removed it, perhaps to create it anew. BLOCKED: it cannot serve, and no restart
+    can change that: the database's file is missing. FORBIDDEN: it may not write its files, which are not its own.
     """
 
     OK = "ok"
@@ -36,6 +37,8 @@ class Health(str, Enum):
     SICK = "sick"
     DOWN = "down"
     MISSING = "missing"
+    BLOCKED = "blocked"
+    FORBIDDEN = "forbidden"
 
     @property
     def well(self) -> bool:
@@ -45,8 +48,10 @@ class Health(str, Enum):
 
 # Looks in a row that confirm a finding. A DOWN component is looked at again at once, the others after the probe
 # interval. MISSING waits longer, as `down` may end in `up`; REFUSING by the clock, as load and locks pass.
-_CONFIRM = {Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 5}
+# BLOCKED and FORBIDDEN are what the API says of itself, with the cause.
+_CONFIRM = {Health.SICK: 2, Health.DOWN: 2, Health.MISSING: 5, Health.BLOCKED: 1, Health.FORBIDDEN: 1}
 _REFUSING_PATIENCE = 35.0  # seconds
+_BLOCKED_PATIENCE = 15.0  # seconds until a person is asked for: a replica whose database was replaced begins anew
 _LOOK_SPACING = 1.0  # seconds between two looks that both count: events come in crowds, and what dies may be half dead
 _NO_SERVICE = {Health.REFUSING, Health.SICK}  # a hang shows itself now as the one, now as the other
 # A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
@@ -58,10 +63,14 @@ class Action(str, Enum):
     """The steps, smallest first."""
 
     CLEAN_UP = "clean-up"
+    MEND_OWNERS = "mend-owners"
     RESTART = "restart"
     FULL_RESTART = "full-restart"
     RESTART_DOCKER = "restart-docker"
     REBOOT = "reboot"
+
+
+_FOR_ONE = (Action.CLEAN_UP, Action.MEND_OWNERS, Action.RESTART)  # they take nothing away from the others
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Policy:
         restarts_per_hour: budget of restarts per component in any 3600 s.
         full_restarts_per_hour: budget of full restarts in any 3600 s.
         docker_restarts_per_hour: budget of restarts of Docker in any 3600 s.
-        clean_ups_per_hour: budget of clean-ups of the disk in any 3600 s.
+        clean_ups_per_hour: budget of clean-ups of the disk in any 3600 s; and, likewise, of mending owners.
         reboots_per_day: budget of reboots in any 24 hours; 0: the host is never rebooted.
         start_grace: seconds a component may take to start, after a cure or on its own.
         stable_time: seconds without a fault after which earlier attempts are forgotten.
@@ -255,7 +264,7 @@ class Ladder:
             raise RuntimeError("no cure is in progress")
         self.in_progress = None
         self.spent.setdefault(_account(cure.action, cure.component), []).append(now)
-        single = cure.action in (Action.RESTART, Action.CLEAN_UP)
+        single = cure.action in _FOR_ONE
         for name in (cure.component,) if single else (DOCKER, *self.names):
             track, rungs = self.tracks[name], self.rungs(name)
             track.looks, track.settling_until = 0, now + self.policy.start_grace
@@ -276,6 +285,10 @@ class Ladder:
         """The steps for a component, in order; none for what only a person can put right."""
         if name in self.host:
             return (Action.CLEAN_UP,) if name == DISK else ()
+        if self.tracks[name].health is Health.BLOCKED:
+            return ()
+        if self.tracks[name].health is Health.FORBIDDEN:
+            return (Action.MEND_OWNERS,) * self.policy.attempts_before_full_restart
         reboot = (Action.REBOOT,) if self.policy.reboots_per_day else ()
         if name in _CURED_BY_DOCKER:
             steps = (Action.RESTART_DOCKER,) * self.policy.attempts_before_full_restart
@@ -310,6 +323,8 @@ class Ladder:
             (rung for rung in range(track.attempts, len(rungs)) if self._may(rungs[rung], name, now)), len(rungs)
         )
         if rung == len(rungs):
+            if track.health is Health.BLOCKED and now - track.patience_from < _BLOCKED_PATIENCE:
+                return None
             track.person_needed = True
             if not rungs:
                 return None
@@ -324,15 +339,14 @@ class Ladder:
         return Cure(name, action, rung, len(rungs), track.cause)
 
     def _may(self, action: Action, name: str, now: float) -> bool:
-        if action not in (Action.RESTART, Action.CLEAN_UP) and any(
-            self.tracks[peer].health.well for peer in self.peers.get(name, ())
-        ):
+        if action not in _FOR_ONE and any(self.tracks[peer].health.well for peer in self.peers.get(name, ())):
             return False
         return self._affordable(action, name, now)
 
     def _affordable(self, action: Action, name: str, now: float) -> bool:
         budget = {
             Action.CLEAN_UP: self.policy.clean_ups_per_hour,
+            Action.MEND_OWNERS: self.policy.clean_ups_per_hour,
             Action.RESTART: self.policy.restarts_per_hour,
             Action.FULL_RESTART: self.policy.full_restarts_per_hour,
             Action.RESTART_DOCKER: self.policy.docker_restarts_per_hour,

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import FrameType
 
 from cleaning_service_monitor.config import Component, Config
@@ -17,7 +17,7 @@ from cleaning_service_monitor.events import Death, Events
 from cleaning_service_monitor.hostchecks import HostChecker
 from cleaning_service_monitor.ladder import DISK, DOCKER, INGRESS, Action, Change, Cure, Health, Ladder, Verdict
 from cleaning_service_monitor.notify import Notifier
-from cleaning_service_monitor.probes import Look, Prober
+from cleaning_service_monitor.probes import UNUSABLE, Look, Prober, why_unusable
 from cleaning_service_monitor.reporter import Reporter
 from cleaning_service_monitor.state import Maintenance, Pause, RunLock, StateFile
 
@@ -74,6 +74,7 @@ class Monitor:
         self._started_monotonic = time.monotonic()
         self._pause: Pause | None = None
         self._asked_for: set[str] = set()  # components for which a person has been asked
+        self._unusable: dict[str, str] = {}  # why a component's container ends at its start, for the data's sake
         self._quiet_until = 0.0  # deaths before this moment are our own doing
         self._recent_deaths: list[Death] = []
         self._next_full = 0.0
@@ -163,12 +164,29 @@ class Monitor:
         host = self._host.look()
         disk_full = any(verdict.component == DISK and verdict.health is Health.SICK for verdict in host)
         look = self._prober.look(full=due, proving=unwell, disk_full=disk_full)
-        deaths = {death.component: death for death in self._take_deaths()}
+        deaths = {
+            death.component: replace(death, cause=why_unusable(death.cause) or death.cause)
+            for death in self._take_deaths()
+        }
         looping = self._looping()
         verdicts = [
-            self._with_death(_give_up(verdict, looping), deaths.get(verdict.component)) for verdict in look.verdicts
+            self._with_death(
+                self._with_unusable_data(_give_up(verdict, looping), deaths.get(verdict.component)),
+                deaths.get(verdict.component),
+            )
+            for verdict in look.verdicts
         ]
         return Look([*verdicts, *host], look.response, look.registration), due or bool(unwell)
+
+    def _with_unusable_data(self, verdict: Verdict, death: Death | None) -> Verdict:
+        """See a container that cannot start for the data's sake as blocked, also while Docker tries again."""
+        name, ended = verdict.component, death.cause if death and death.cause in UNUSABLE else ""
+        if cause := ended or why_unusable(verdict.cause):
+            self._unusable[name] = cause
+        if verdict.health not in (Health.STARTING, Health.DOWN):
+            self._unusable.pop(name, None)
+        cause = self._unusable.get(name, "")
+        return Verdict(name, UNUSABLE[cause], cause) if cause else verdict
 
     def _take_deaths(self) -> list[Death]:
         """Containers that ended, but not by our own doing or during a maintenance."""

@@ -15,7 +15,16 @@ _MAX_INCIDENTS = 30_000  # bytes of all open incidents, and of all past ones
 _REFRESH = 30  # seconds
 
 _MARKS = {"ok": "ok", "degraded": "warn", "outage": "bad", "maintenance": "work"}
-_HEALTH_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "refusing": "bad", "sick": "bad", "down": "bad"}
+_HEALTH_MARKS = {
+    "ok": "ok",
+    "degraded": "warn",
+    "starting": "work",
+    "refusing": "bad",
+    "sick": "bad",
+    "down": "bad",
+    "blocked": "bad",
+    "forbidden": "bad",
+}
 _SERVICE_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "outage": "bad", "unknown": "none"}
 _COLOURS = {"ok": "1a7f4b", "warn": "9a6700", "bad": "c0352b", "work": "2563a8", "none": "68737d"}
 # Each mark has a shape of its own: a tick in a disc, a triangle, an octagon, two bars in a disc, a ring.

@@ -1,5 +1,6 @@
 """One look at everything: what Docker says of the containers, and what the services answer."""
 
+import json
 import re
 import socket
 import threading
@@ -27,11 +28,19 @@ _SERVER_ERROR = 500
 _REFUSAL = 503
 _TOKEN_REFUSED = (401, 403, 404)  # the canary's answers when the configuration is wrong, not the API
 
-_REFUSED_IN_BODY = re.compile(rb'"writes"\s*:\s*"refused"')
 _HEADERS = {"User-Agent": "cleaning-service-monitor"}
 CANARY = "the registration canary"
 CANARY_TOKEN_REFUSED = f"{CANARY} was refused"
-REFUSED_WRITES = "the API refuses writes, as the database is locked or has no room"
+REFUSED_WRITES = "the API refuses writes"
+DATA_REMOVED = "the directory that Redis writes to was removed"
+_MOVED = "/problems/database-file-moved"
+# What a container says that cannot start for the data's sake: the exit codes EX_NOINPUT and EX_NOPERM of sysexits.h.
+UNUSABLE = {
+    'the database is missing: put it back (docs/operations.md, "The database is missing")': Health.BLOCKED,
+    "files of the service belong to another user: run cleaning-service-release mend-owners": Health.FORBIDDEN,
+}
+_BY_CODE = dict(zip(("66", "77"), UNUSABLE, strict=True))
+_EXIT_CODE = re.compile(r"exit code (66|77)\b|\((66|77)\)")
 
 # The proxy is asked for what it refuses by itself: anything else would wait for the API, and be the API's fault.
 _ANSWERED_BY_THE_PROXY = "/metrics"
@@ -157,7 +166,10 @@ class Prober:
         except NoAnswerError as error:
             return Verdict(component.name, Health.SICK, f"PING: {error}")
         if answer.startswith(_REDIS_WELL):
-            return Verdict(component.name, Health.OK)
+            removed = container.health == "unhealthy" and DATA_REMOVED in self._engine.health_output(
+                component.container
+            )
+            return Verdict(component.name, Health.SICK, DATA_REMOVED) if removed else Verdict(component.name, Health.OK)
         said = answer[:100].decode("ascii", "replace").strip() or "nothing"
         health = Health.STARTING if answer.startswith(_REDIS_STARTING) else Health.SICK
         return Verdict(component.name, health, f"PING was answered with {said}")
@@ -179,8 +191,10 @@ class Prober:
         well = answer.status == _SUCCESS or (component.kind == "proxy" and answer.status < _SERVER_ERROR)
         if not well:
             return _refused(component, what, answer)
-        if component.kind == "api" and _REFUSED_IN_BODY.search(answer.body):
-            return Verdict(component.name, Health.REFUSING, REFUSED_WRITES)
+        writes = _fields(answer) if component.kind == "api" else {}
+        if writes.get("writes") in ("refused", "forbidden"):
+            health = Health.FORBIDDEN if writes["writes"] == "forbidden" else Health.REFUSING
+            return Verdict(component.name, health, f"{REFUSED_WRITES}: {writes.get('cause', 'it does not say why')}")
         return Verdict(component.name, Health.OK)
 
     def _canary(self, component: Component) -> Verdict:
@@ -244,11 +258,28 @@ def _excuse_full_disk(verdict: Verdict) -> Verdict:
 def _refused(component: Component, what: str, answer: Answer) -> Verdict:
     # Any other wrong answer is as good as none; 503 and the proxy's 502 and 504 say "not now".
     refusing = answer.status == _REFUSAL or component.kind == "proxy"
+    problem = _fields(answer) if component.kind == "api" else {}
+    reason = f": {problem['detail']}" if "detail" in problem else ""
     return Verdict(
         component.name,
-        Health.REFUSING if refusing else Health.SICK,
-        f"{what} was answered with {answer.status}",
+        Health.BLOCKED if problem.get("type") == _MOVED else Health.REFUSING if refusing else Health.SICK,
+        f"{what} was answered with {answer.status}{reason}",
     )
+
+
+def why_unusable(cause: str) -> str:
+    """Say what keeps a container from starting that ended so, as far as the data is to blame; else nothing."""
+    match = _EXIT_CODE.search(cause)
+    return _BY_CODE[match[1] or match[2]] if match else ""
+
+
+def _fields(answer: Answer) -> dict[str, str]:
+    """Return the texts in an answer of the API; nothing where it is none of its kind."""
+    try:
+        found = json.loads(answer.body)
+        return {str(name): value for name, value in found.items() if isinstance(value, str)}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def _all_at_once(probes: dict[str, Callable[[], Verdict]], bound: float) -> dict[str, Verdict]:

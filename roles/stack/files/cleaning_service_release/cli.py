@@ -1,4 +1,4 @@
-"""Command line: `cleaning-service-release plan|apply|rollback|list`."""
+"""Command line: `cleaning-service-release plan|apply|rollback|start|mend-owners|list`."""
 
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cleaning_service_release import owners
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Journal, api_image
 from cleaning_service_release.layout import Layout, origin
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.command == "plan":
             return _plan(layout)
+        if options.command == "mend-owners":
+            return _mend_owners(layout, check=options.check)
         if options.command == "list":
             return _list(layout, as_json=options.json)
         if not options.here:
@@ -83,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     apply = commands.add_parser("apply", help="bring what the playbook has prepared into service")
     rollback = commands.add_parser("rollback", help="go back to a kept release")
     rollback.add_argument("release", nargs="?", help="its name in `list`; the one before the current one if left out")
-    for command in (apply, rollback):
+    start = commands.add_parser("start", help="start what does not run, and see that the service works")
+    mending = commands.add_parser("mend-owners", help="give the containers' user what is somebody else's in the data")
+    mending.add_argument("--check", action="store_true", help="only say what is wrong")
+    for command in (apply, rollback, start):
         command.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="who does it, for the journal")
         command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -95,6 +101,12 @@ def _plan(layout: Layout) -> int:
     return 0
 
 
+def _mend_owners(layout: Layout, *, check: bool) -> int:
+    found = owners.mend(layout, check=check)
+    sys.stdout.write("".join(f"{sentence}\n" for sentence in found) or f"{UNCHANGED}\n")
+    return 0
+
+
 def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -102,6 +114,9 @@ def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
     layout.releases.mkdir(mode=0o700, exist_ok=True)
     voice = _Voice(layout.releases / "release.log")
     begun = time.monotonic()
+    if options.command == "start":
+        Releaser(layout, voice.say).start(options.by)
+        return 0
     if options.command == "apply":
         order = Order(lambda: layout.wanted, "release", options.by)
     elif options.release:

@@ -116,9 +116,10 @@ class Compose:
             if state != "Running"
         }
 
-    def up(self, service: str) -> None:
-        """Create, replace or start the container of one service."""
-        self._run("up", "--detach", "--no-deps", "--pull", "never", service, timeout=UP)
+    def up(self, service: str, *, recreate: bool = True) -> None:
+        """Create, replace or start the container of one service; `recreate`: replace where due."""
+        as_it_is = () if recreate else ("--no-recreate",)
+        self._run("up", "--detach", "--no-deps", *as_it_is, "--pull", "never", service, timeout=UP)
 
     def remove_strangers(self) -> None:
         """Remove containers of services that the file does not name any more."""

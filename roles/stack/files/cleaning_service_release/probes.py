@@ -1,7 +1,10 @@
 """Whether a container that was replaced does its work."""
 
+import contextlib
 import http.client
+import json
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,6 +16,7 @@ from cleaning_service_release.errors import ReleaseError
 PATIENCE = 60.0  # seconds until a container must be ready
 CANARY_TIMEOUT = 15.0  # seconds
 CANARY_ATTEMPTS = 3
+PROXY_PATIENCE = 15.0  # seconds; it looks at the replicas twice a second
 _LOOK = 0.2  # seconds between two looks
 _PROBE_TIMEOUT = 3.0  # seconds
 _RESTARTS = 2  # after so many the container will not come up
@@ -49,7 +53,7 @@ def await_ready(service: Service, name: str, url: str | None, token: str) -> flo
         reason = _trouble(service, container, url)
         if not reason:
             if service.kind == "api":
-                _canary(name, url or "", token)
+                canary(name, url or "", token)
             return time.monotonic() - begun
         time.sleep(_LOOK)
     raise ReleaseError(f"{name} was not ready within {PATIENCE:g} s: {reason}", compose.last_lines(name))
@@ -74,12 +78,7 @@ def _trouble(service: Service, container: Container, url: str | None) -> str:
     if container.state != "running":
         return f"it is {container.state}"
     if service.kind == "api":
-        answer = ask(url or "", "/health/ready")
-        return (
-            ""
-            if answer.status == http.client.OK
-            else f"GET /health/ready was answered with {answer.status or 'nothing'}"
-        )
+        return _refusal("/health/ready", ask(url or "", "/health/ready"))
     if service.kind == "proxy" and url:
         answer = ask(url, "/metrics")
         if not 0 < answer.status < _SERVER_ERROR:
@@ -88,7 +87,16 @@ def _trouble(service: Service, container: Container, url: str | None) -> str:
     return "" if container.health in ("healthy", "") else f"Docker calls it {container.health}"
 
 
-def _canary(name: str, url: str, token: str) -> None:
+def _refusal(path: str, answer: Answer) -> str:
+    """Say how the API refused, with its own reason; nothing where it did not."""
+    if answer.status == http.client.OK:
+        return ""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return f"GET {path} was answered with {answer.status}: {json.loads(answer.body)['detail']}"
+    return f"GET {path} was answered with {answer.status or 'nothing'}"
+
+
+def canary(name: str, url: str, token: str) -> None:
     """Rehearse a registration.
 
     Raises:
@@ -103,6 +111,43 @@ def _canary(name: str, url: str, token: str) -> None:
             return
     said = f"{answer.status}: {answer.body[:300]}" if answer.status else "nothing"
     raise ReleaseError(f"{name} is ready, but a registration is answered with {said}", compose.last_lines(name))
+
+
+def through_proxy(url: str, domain: str, tls_port: int) -> None:
+    """See that a request to the published port reaches a replica that works; the proxy may need a moment to see one.
+
+    Args:
+        url: where the proxy answers without TLS.
+        domain: the name that it is asked for by TLS; empty where it serves without.
+        tls_port: published for that.
+
+    Raises:
+        ReleaseError: none of its answers was a good one.
+    """
+    reason, deadline = "", time.monotonic() + PROXY_PATIENCE
+    while time.monotonic() < deadline:
+        answer = _ask_by_tls(domain, tls_port) if domain else ask(url, "/health")
+        # A first release does not know the domain yet, and is redirected to it.
+        if http.client.MOVED_PERMANENTLY <= answer.status < http.client.BAD_REQUEST:
+            return
+        reason = _refusal("/health", answer)
+        if not reason:
+            return
+        time.sleep(_LOOK)
+    raise ReleaseError(f"the replicas work, but through the proxy, {reason}")
+
+
+def _ask_by_tls(domain: str, port: int) -> Answer:
+    """Ask for the health by TLS; whether the certificate can be trusted is the monitor's to look at."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPConnection(domain, timeout=_PROBE_TIMEOUT)
+    try:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT)
+        with plain, context.wrap_socket(plain, server_hostname=domain) as connection.sock:
+            return _answer(connection, "/health")
+    except (OSError, http.client.HTTPException):
+        return Answer(0, "")
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -138,10 +183,16 @@ def ask(
         else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     )
     try:
-        connection.request(method, path, headers=headers or {})
-        response = connection.getresponse()
-        return Answer(response.status, response.read(4096).decode("utf-8", "replace"))
+        return _answer(connection, path, method, headers)
     except (OSError, http.client.HTTPException):
         return Answer(0, "")
     finally:
         connection.close()
+
+
+def _answer(
+    connection: http.client.HTTPConnection, path: str, method: str = "GET", headers: dict[str, str] | None = None
+) -> Answer:
+    connection.request(method, path, headers=headers or {})
+    response = connection.getresponse()
+    return Answer(response.status, response.read(4096).decode("utf-8", "replace"))

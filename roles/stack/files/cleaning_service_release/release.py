@@ -15,7 +15,7 @@ from types import FrameType
 
 from cleaning_service_host.files import write_atomically
 
-from cleaning_service_release import compose, probes
+from cleaning_service_release import compose, owners, probes
 from cleaning_service_release.compose import Compose, Service
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Entry, Journal, api_image
@@ -94,6 +94,8 @@ class Releaser:
         self._layout.releases.mkdir(mode=0o700, exist_ok=True)
         with self._locked(order), self._monitor_quiet(order):
             source = order.choose()
+            self._require_database()
+            self._mend_owners()
             reasons = self.plan(source)
             if not reasons:
                 return ""
@@ -102,6 +104,61 @@ class Releaser:
                 self._say(f"to do: {reason}")
             self._release(order, source)
             return image
+
+    def start(self, by: str) -> None:
+        """Start what does not run, as the files in place want it, and see that the service works.
+
+        Raises:
+            BusyError: a release does not end.
+            ReleaseError: it does not work; or the database has vanished, and nothing was done.
+        """
+        layout = self._layout
+        if not layout.in_place():
+            raise ReleaseError(f"nothing is set up in {layout.directory}: run the playbook site.yml")
+        layout.releases.mkdir(mode=0o700, exist_ok=True)
+        order = Order(lambda: layout.directory, "start", by)
+        with self._locked(order), self._monitor_quiet(order):
+            self._require_database()
+            self._mend_owners()
+            services = self._compose.services()
+            self._require_images(services)
+            interrupted = layout.under_way.exists()
+            if interrupted:
+                self._say("a release was interrupted: end it with playbooks/deploy.yml, or take it back: rollback")
+            for service in services:
+                # Of an interrupted release nobody has seen whether it works: what runs goes on as it is.
+                self._compose.up(service.name, recreate=not interrupted)
+            self._compose.remove_strangers()
+            for service in services:
+                probes.await_ready(service, service.container, service.url, self._token())
+            self._rehearse(services)
+        compose.run(["systemctl", "enable", "--quiet", "--now", _MONITOR_SERVICE], timeout=compose.UP)
+
+    def _mend_owners(self) -> None:
+        """See to the owners of the data, and have containers that ended for them start from the beginning."""
+        for sentence in (mended := owners.mend(self._layout)):
+            self._say(f"mended: {sentence}")
+        if mended and self._layout.compose_file.exists():
+            for name, container in self._compose.containers().items():
+                if container.restarts and container.health != "healthy":
+                    compose.run(["docker", "stop", name], timeout=compose.UP, check=False)
+
+    def _rehearse(self, services: Sequence[Service]) -> None:
+        """See that each replica can register somebody, and that the way through the proxy leads to one.
+
+        Raises:
+            ReleaseError: one of both fails.
+        """
+        for service in services:
+            if service.kind == "api":
+                probes.canary(service.container, service.url or "", self._token())
+        proxies = [service.url for service in services if service.kind == "proxy" and service.url]
+        watched = read_json(self._layout.directory / "monitor.json").get("host", {})
+        for url in proxies:
+            probes.through_proxy(
+                url, str(watched.get("certificate_name", "")), int(watched.get("certificate_port", 443))
+            )
+        self._say("a registration was rehearsed on each replica, and the proxy leads to one")
 
     def _drift(self) -> list[str]:
         """What of the containers is not as the files in place want it."""
@@ -193,12 +250,7 @@ class Releaser:
     def _replace_all(self, name: str, changed: list[str]) -> None:
         """Bring every container to what the files in place want; `changed` gets the services that were touched."""
         services, containers = self._compose.services(), self._compose.containers()
-        for service in services:
-            if compose.image_id(service.image) is None:
-                raise ReleaseError(
-                    f"this host has no image {service.image}: check out the version it belongs to and run deploy.yml, "
-                    "which makes it"
-                )
+        self._require_images(services)
         waiting = self._compose.due()
         running = {name for name, container in containers.items() if container.state == "running"}
         due = in_order(services, waiting, running)
@@ -217,6 +269,20 @@ class Releaser:
             if service in due_replicas[:-1] and containers:
                 time.sleep(PROXY_NOTICE)
         self._compose.remove_strangers()
+        self._rehearse(services)
+
+    def _require_images(self, services: Sequence[Service]) -> None:
+        """See that the host has all images.
+
+        Raises:
+            ReleaseError: it has not.
+        """
+        for service in services:
+            if compose.image_id(service.image) is None:
+                raise ReleaseError(
+                    f"this host has no image {service.image}: check out the version it belongs to and run deploy.yml, "
+                    "which makes it"
+                )
 
     def _prepare_data(self, api: Service, name: str) -> None:
         """Copy the database, then migrate it with the new image; make it on a host that has never had one."""

@@ -1,0 +1,79 @@
+"""What lies in the data is the containers' user's, whoever has put it there."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cleaning_service_release import owners
+from cleaning_service_release.layout import Layout
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+UID = 12345
+
+
+@pytest.fixture
+def service(layout: Layout) -> Layout:
+    """A service whose containers run as UID, with a database."""
+    layout.compose_file.write_text(f'x-hardened: &hardened\n  user: "{UID}:{UID}"\n')
+    owners.mend(layout)
+    layout.database.touch(mode=0o640)
+    owners.mend(layout)
+    return layout
+
+
+def owner(path: Path) -> tuple[int, int, int]:
+    """Owner, group and mode."""
+    found = path.lstat()
+    return found.st_uid, found.st_gid, found.st_mode & 0o7777
+
+
+def test_nothing_is_wrong_on_a_second_look(service: Layout) -> None:
+    assert owners.mend(service) == []
+    for place in owners.OWNED:
+        assert owner(service.directory / place)[:2] == (UID, UID)
+
+
+def test_only_what_is_wrong_is_changed_and_named(service: Layout) -> None:
+    copied, closed = service.database, service.directory / "redis" / "data" / "appendonly.aof"
+    os.chown(copied, 0, 0)
+    copied.chmod(0o600)
+    closed.touch(mode=0o400)
+    os.chown(closed, UID, UID)
+    right = service.directory / "logs" / "api.log"
+    right.touch(mode=0o600)
+    os.chown(right, UID, UID)
+    wanted = [f"{copied} was 0:0 0600", f"{closed} was {UID}:{UID} 0400"]
+    assert owners.mend(service, check=True) == wanted
+    assert owner(copied) == (0, 0, 0o600)
+    assert owners.mend(service) == wanted
+    assert (owner(copied), owner(closed)) == ((UID, UID, 0o600), (UID, UID, 0o600))
+    assert owners.mend(service) == []
+
+
+def test_a_directory_that_is_gone_is_made(service: Layout) -> None:
+    data = service.directory / "redis" / "data"
+    data.rmdir()
+    data.parent.rmdir() if not list(data.parent.iterdir()) else None
+    assert owners.mend(service) == [f"{data} was missing", f"{data} was 0:0 0750"]
+    assert owner(data) == (UID, UID, 0o750)
+
+
+def test_links_lead_nowhere(service: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the containers have made must not give them a file of the host's."""
+    outside = tmp_path_factory.mktemp("outside") / "shadow"
+    outside.touch(mode=0o600)
+    for name, target in (("file", outside), ("directory", outside.parent)):
+        (service.directory / "data" / name).symlink_to(target)
+    owners.mend(service)
+    assert owner(outside) == (0, 0, 0o600)
+    assert owner(outside.parent)[:2] == (0, 0)
+    assert owner(service.directory / "data" / "file")[:2] == (UID, UID)
+
+
+def test_the_data_may_lie_on_another_disk(service: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    disk, data = tmp_path_factory.mktemp("disk"), service.directory / "logs"
+    data.rmdir()
+    data.symlink_to(disk)
+    (disk / "api.log").touch()
+    owners.mend(service)
+    assert owner(disk / "api.log")[:2] == (UID, UID)
