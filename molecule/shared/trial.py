@@ -20,7 +20,7 @@ _LINE = re.compile(r"(?P<at>\S+) (?P<level>[A-Z]+) (?P<component>\S+) (?P<name>\
 _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 # An hour's budgets of cures: of restarts for each component, of the others for all together.
 RESTARTS_PER_HOUR = 12
-BUDGETS = {"full-restart": 2, "restart-docker": 3, "clean-up": 4}
+BUDGETS = {"full-restart": 2, "restart-docker": 3, "clean-up": 4, "mend-owners": 8}
 _TOLD = 30.0  # seconds within which a message about something that has happened must be here
 _RESOLVED = 150.0  # seconds within which the monitor calls an incident resolved once everything is well
 

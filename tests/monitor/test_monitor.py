@@ -13,6 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cleaning_service_monitor.config import load
+from cleaning_service_monitor.events import Death
+from cleaning_service_monitor.ladder import Health, Verdict
+from cleaning_service_monitor.monitor import Monitor
+from cleaning_service_monitor.probes import why_unusable
 
 from tests.monitor.helpers import PACKAGE_DIRECTORY, Service, component, docker, inspect, wait_until, write_config
 
@@ -293,3 +298,17 @@ def test_it_needs_little_memory(idle_stack: Path, service: Service, monitor: Mon
     process = monitor(idle_stack)
     wait_until(lambda: len(service.requests) > 10, 20, "ten probes")
     assert process.memory() < 25 * 1024 * 1024
+
+
+def test_a_container_that_ends_for_its_data_stays_blocked_while_it_tries_again(tmp_path: Path) -> None:
+    monitor = Monitor(load(str(write_config(tmp_path, [component("api", "api", "montest-api", 8001)]))))
+    starting, well = Verdict("api", Health.STARTING, "container is starting"), Verdict("api", Health.OK)
+    missing, foreign = why_unusable("exit code 66"), why_unusable("exit code 77")
+    assert monitor._with_unusable_data(starting, None) == starting
+    blocked = monitor._with_unusable_data(starting, Death("api", 0.0, missing))
+    assert blocked == Verdict("api", Health.BLOCKED, missing)
+    assert monitor._with_unusable_data(starting, None) == blocked
+    restarting = Verdict("api", Health.STARTING, "container is restarting: Restarting (77) 1 second ago")
+    assert monitor._with_unusable_data(restarting, None) == Verdict("api", Health.FORBIDDEN, foreign)
+    assert monitor._with_unusable_data(well, None) == well
+    assert monitor._with_unusable_data(starting, None) == starting

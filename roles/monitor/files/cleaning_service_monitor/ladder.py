@@ -398,4 +398,4 @@ class Ladder:
 
 
 def _account(action: Action, name: str) -> str:
-    return f"{action.value}:{name}" if action is Action.RESTART else action.value
+    return f"{action.value}:{name}" if action in (Action.RESTART, Action.MEND_OWNERS) else action.value
