@@ -99,3 +99,20 @@ def test_a_run_that_has_not_seen_the_monitor_watch_fails() -> None:
     assert run.returncode != 0
     assert "The monitor does not watch" in run.stdout
     assert "Main process exited" in run.stdout
+
+
+def test_settings_that_the_api_refuses_touch_no_container(host: Host) -> None:
+    """As when it was edited on the host: the new image reads what is prepared before anything is replaced."""
+    wanted = f"{DIRECTORY}/wanted/env"
+    before = {container: inspect(host, container)["State"]["StartedAt"] for container in CONTAINERS}
+    host.check_output(f"cp --preserve {wanted} /root/env && sed -i s/^SMTP_PORT=.*/SMTP_PORT=70000/ {wanted}")
+    try:
+        run = host.run("cleaning-service-release apply")
+    finally:
+        host.check_output(f"mv /root/env {wanted}")
+    assert run.rc == 10, run.stdout
+    assert "SMTP_PORT: " in run.stderr
+    assert "write a whole number from 1 to 65535" in run.stderr
+    assert {container: inspect(host, container)["State"]["StartedAt"] for container in CONTAINERS} == before
+    assert host.file(f"{DIRECTORY}/.env").contains("^SMTP_PORT=587$")
+    host.check_output("cleaning-service-release apply")  # nothing is left of the failure
