@@ -93,6 +93,7 @@ RULES: Mapping[str, Rule] = {
     "docker_log_max_files": _between(1, 1000),
     "stack_directory": _DIRECTORY,
     "stack_api_replicas": _between(1, 8),
+    "stack_start_timeout": _between(30, 900, "seconds"),
     "stack_base_image": _like("[A-Za-z0-9][A-Za-z0-9._/:@-]*", "the name of an image, e.g. python:3.13-slim-trixie"),
     "stack_image_archive": _optional(_FILE),
     "stack_extra_ca_bundle": _optional(_FILE),

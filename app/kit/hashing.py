@@ -1,9 +1,11 @@
 """Password hashing with argon2id, one computation per core and a bounded queue before it."""
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
+from app.kit import memory
 from app.kit.addresses import CLIENT, subscriber
 from app.kit.passwords import MAXIMUM_LENGTH, normalised
 from app.kit.problems import Overloaded
@@ -21,6 +23,7 @@ with warnings.catch_warnings():
 T = TypeVar("T")
 
 NICENESS = 10
+IDLE = 1.0  # seconds without a password after which the memory of the last hashes is given back
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB of memory, 2 iterations, 1 degree of parallelism.
 CONTEXT = CryptContext(
@@ -40,6 +43,8 @@ class PasswordHasher:
         self._timeout = settings.request_timeout / 2
         self.pool = WorkerPool("hash", threads=settings.hash_threads, queue=settings.hash_queue, nice=NICENESS)
         CONTEXT.dummy_verify()  # the first one also computes the hash that all later ones are compared to
+        memory.give_back()
+        self._giving_back: asyncio.TimerHandle | None = None
 
     async def hash(self, password: str) -> str:
         """Hash a new password, in its normalised form.
@@ -74,9 +79,15 @@ class PasswordHasher:
             return await self.pool.run(work, timeout=self._timeout, owner=subscriber(CLIENT.get()))
         except TimeoutError as error:
             raise Overloaded from error
+        finally:
+            if self._giving_back:
+                self._giving_back.cancel()
+            self._giving_back = asyncio.get_running_loop().call_later(IDLE, memory.give_back)
 
     def close(self) -> None:
         """Take no more passwords."""
+        if self._giving_back:
+            self._giving_back.cancel()
         self.pool.close()
 
 

@@ -29,6 +29,18 @@ def test_a_replica_behind_a_socket_file(tmp_path: Path) -> None:
     assert loaded.components[0].target == UnixTarget("/run/api.sock")
 
 
+@pytest.mark.parametrize(
+    ("shown", "grace"),
+    [('{"slowest": 2.5}', 45), ('{"slowest": 70}', 210), ('{"slowest": 900}', 600), ("{", 45), ("[]", 45)],
+)
+def test_a_start_may_take_what_this_host_has_shown(tmp_path: Path, shown: str, grace: float) -> None:
+    starts = tmp_path / "releases" / "starts.json"
+    starts.parent.mkdir()
+    starts.write_text(shown)
+    path = write_config(tmp_path, [REDIS, API], start_grace=45)
+    assert config.load(str(path)).policy.start_grace == grace
+
+
 def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(config.PATH_VARIABLE, str(write_config(tmp_path, [REDIS])))
     assert config.load().project == "montest"

@@ -10,7 +10,7 @@ from cleaning_service_release.journal import Entry, Journal
 from cleaning_service_release.layout import Layout
 from cleaning_service_release.release import Order, Releaser
 
-API = Service("api", "api", "cleaning_service_api_stable", "cleaning-service/api:1", None, None, ())
+API = Service("api", "api", "cleaning_service_api_stable", "cleaning-service/api:1", None, None, (), start_period=300.0)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ ALL = ("redis", "api", "api_2", "api_3", "proxy")
 
 def service(name: str) -> Service:
     kind = "api" if name.startswith("api") else name
-    return Service(name=name, kind=kind, container=name, image="", url=None, socket_file=None, networks=())
+    return Service(
+        name=name, kind=kind, container=name, image="", url=None, socket_file=None, networks=(), start_period=300.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,6 +53,8 @@ _HOST_OTHERS = (
 )  # fmt: skip
 _PATHS = ("directory", "compose_file", "docker_socket", "log_file", "state_dir")
 _NAMES = ("project", "canary_token")
+_STARTS = "releases/starts.json"  # cleaning-service-release writes it
+_START_MARGIN = 3.0  # times the slowest start that it has seen
 _LONGEST_SOCKET_PATH = 107  # bytes; unix(7)
 _COMPONENT_STRINGS = ("name", "kind", "service", "container")
 
@@ -172,9 +174,20 @@ def load(path: str | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}.") from error
     try:
-        return parse(raw, path)
+        return _with_shown_start(parse(raw, path))
     except SettingError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _with_shown_start(config: Config) -> Config:
+    """Let a start take what the last release has seen it take on this host, if that is more than `start_grace`."""
+    try:
+        shown = float(json.loads((config.directory / _STARTS).read_text(encoding="utf-8"))["slowest"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return config
+    longest = _POLICY_SECONDS["start_grace"][2]
+    grace = max(config.policy.start_grace, min(_START_MARGIN * shown, longest))
+    return replace(config, policy=replace(config.policy, start_grace=grace))
 
 
 def parse(raw: object, path: str = "") -> Config:

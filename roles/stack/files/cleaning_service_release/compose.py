@@ -19,6 +19,8 @@ CANDIDATE = "cleaning_service_candidate"
 _PROJECT = "cleaning-service"
 _WOULD_DO = re.compile(r"^\s*DRY-RUN MODE -\s+Container (\S+)\s+(\w+)", re.MULTILINE)
 _REPLACED = re.compile(r"[0-9a-f]{12}_")
+_DURATION = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _ORDER = {"redis": 0, "api": 1, "proxy": 2}
 
 
@@ -31,6 +33,7 @@ class Service:
         url: where it answers on this host, http://ADDRESS:PORT or unix:PATH; None where it does not.
         socket_file: the path of that socket within the container; None where it listens on a port.
         networks: that its container is on.
+        start_period: seconds that its container may take to start.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Service:
     url: str | None
     socket_file: str | None
     networks: tuple[str, ...]
+    start_period: float
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,7 @@ def _service(name: str, wanted: Mapping[str, Any]) -> Service:
         url=_url(wanted),
         socket_file=(wanted.get("environment") or {}).get("SOCKET_FILE"),
         networks=tuple(wanted.get("networks") or ()),
+        start_period=_seconds(str((wanted.get("healthcheck") or {}).get("start_period", ""))),
     )
 
 
@@ -240,6 +245,11 @@ def _url(wanted: Mapping[str, Any]) -> str | None:
             return f"unix:{PurePosixPath(mount['source']) / PurePosixPath(inside).relative_to(mount['target'])}"
     ports = [port["published"] for port in wanted.get("ports") or [] if port.get("published")]
     return f"http://127.0.0.1:{ports[0]}" if ports else None
+
+
+def _seconds(duration: str) -> float:
+    """Read a duration as Compose writes it, e.g. 1h5m0s."""
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(duration))
 
 
 def _container(found: Mapping[str, Any]) -> Container:

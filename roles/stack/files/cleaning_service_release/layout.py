@@ -53,6 +53,7 @@ class Layout:
         self.lock = self.releases / "lock"
         self.under_way = self.releases / "under-way.json"
         self.failed = self.releases / "failed.json"
+        self.starts = self.releases / "starts.json"
         self.current = self.releases / "current"
 
     def differing(self, source: Path) -> list[str]:

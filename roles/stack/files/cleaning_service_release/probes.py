@@ -13,7 +13,8 @@ from cleaning_service_release import compose
 from cleaning_service_release.compose import Container, Service
 from cleaning_service_release.errors import ReleaseError
 
-PATIENCE = 60.0  # seconds until a container must be ready
+PATIENCE = 60.0  # seconds that a container may take to be ready, at least, on any host
+MARGIN = 4.0  # times the slowest start that a host has shown, which a start may take there
 CANARY_TIMEOUT = 15.0  # seconds
 CANARY_ATTEMPTS = 3
 PROXY_PATIENCE = 15.0  # seconds; it looks at the replicas twice a second
@@ -31,7 +32,17 @@ class Answer:
     body: str
 
 
-def await_ready(service: Service, name: str, url: str | None, token: str) -> float:
+def patience(allowed: float, slowest: float) -> float:
+    """Return how many seconds a container may take to be ready.
+
+    Args:
+        allowed: what the compose file allows, in seconds; with nothing shown, as long as that.
+        slowest: the slowest start that this host has shown, in seconds; 0 where it has shown none.
+    """
+    return max(PATIENCE, min(allowed, MARGIN * slowest) if slowest else allowed)
+
+
+def await_ready(service: Service, name: str, url: str | None, token: str, within: float) -> float:
     """Wait until a container does its work; returns after how many seconds.
 
     Args:
@@ -39,13 +50,14 @@ def await_ready(service: Service, name: str, url: str | None, token: str) -> flo
         name: the container.
         url: where its HTTP answers are asked for, http://ADDRESS:PORT or unix:PATH; None for Redis.
         token: for the canary.
+        within: seconds.
 
     Raises:
         ReleaseError: it ends, or is not ready in time, or the canary fails.
     """
     begun = time.monotonic()
     reason = "it has not started"
-    while time.monotonic() - begun < PATIENCE:
+    while time.monotonic() - begun < within:
         container = compose.container(name)
         if container is None:
             raise ReleaseError(f"{name} is gone")
@@ -56,7 +68,7 @@ def await_ready(service: Service, name: str, url: str | None, token: str) -> flo
                 canary(name, url or "", token)
             return time.monotonic() - begun
         time.sleep(_LOOK)
-    raise ReleaseError(f"{name} was not ready within {PATIENCE:g} s: {reason}", compose.last_lines(name))
+    raise ReleaseError(f"{name} was not ready within {within:g} s: {reason}", compose.last_lines(name))
 
 
 def _alive(container: Container) -> None:

@@ -64,6 +64,7 @@ class Releaser:
         self._journal = Journal(layout)
         self._compose = Compose(layout.compose_file)
         self._say = say
+        self._slowest = 0.0  # start of an API container in this run, in seconds
 
     def plan(self, source: Path) -> list[str]:
         """Say what a release would change; nothing when all is as the set wants it.
@@ -130,7 +131,8 @@ class Releaser:
                 self._compose.up(service.name, recreate=not interrupted)
             self._compose.remove_strangers()
             for service in services:
-                probes.await_ready(service, service.container, service.url, self._token())
+                within = probes.patience(service.start_period, 0)
+                probes.await_ready(service, service.container, service.url, self._token(), within)
             self._rehearse(services)
         compose.run(["systemctl", "enable", "--quiet", "--now", _MONITOR_SERVICE], timeout=compose.UP)
 
@@ -265,7 +267,7 @@ class Releaser:
                 self._try_out(due_replicas[0])
         for service in due:
             changed.append(service.name)
-            self._replace(service, first=service.container not in containers)
+            self._replace(service, self._patience(service), first=service.container not in containers)
             if service in due_replicas[:-1] and containers:
                 time.sleep(PROXY_NOTICE)
         self._compose.remove_strangers()
@@ -333,27 +335,44 @@ class Releaser:
         """
         try:
             url = self._compose.candidate(api, compose.CANDIDATE)
-            seconds = probes.await_ready(api, compose.CANDIDATE, url, self._token())
+            seconds = self._await_ready(api, compose.CANDIDATE, url, self._patience(api))
             self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
         finally:
             compose.remove(compose.CANDIDATE)
 
-    def _replace(self, service: Service, *, first: bool) -> None:
+    def _replace(self, service: Service, within: float, *, first: bool) -> None:
         begun = time.monotonic()
         self._compose.up(service.name)
         replaced = time.monotonic() - begun
-        seconds = probes.await_ready(service, service.container, service.url, self._token())
+        seconds = self._await_ready(service, service.container, service.url, within)
         done = "created" if first else "replaced"
         self._say(f"{service.name}: {done} in {replaced:.1f} s, ready after {seconds:.1f} s more")
 
+    def _patience(self, service: Service) -> float:
+        """Seconds that a container may take to be ready, by what this host has shown in this run and the one before."""
+        before = float(read_json(self._layout.starts).get("slowest", 0))
+        return probes.patience(service.start_period, max(before, self._slowest))
+
+    def _await_ready(self, service: Service, name: str, url: str | None, within: float) -> float:
+        """Wait as `probes.await_ready` does, and remember how long an API took."""
+        seconds = probes.await_ready(service, name, url, self._token(), within)
+        if service.kind == "api":
+            self._slowest = max(self._slowest, seconds)
+            with contextlib.suppress(OSError):  # a full disk must not fail what works
+                write_atomically(self._layout.starts, {"slowest": round(self._slowest, 1)})
+        return seconds
+
     def _return(self, changed: Sequence[str]) -> None:
-        """Put what ran before back in place, and replace what has changed already, the last first."""
+        """Put what ran before back in place, and replace what has changed already, the last first.
+
+        It has worked, so it gets all the time that its compose file allows.
+        """
         self._layout.put(self._layout.previous)
         waiting = self._compose.due()
         due = [service for service in self._compose.services() if service.container in waiting]
         order = [*reversed(changed), *(service.name for service in due)]
         for service in sorted(due, key=lambda service: order.index(service.name)):
-            self._replace(service, first=False)
+            self._replace(service, probes.patience(service.start_period, 0), first=False)
         self._compose.remove_strangers()
         self._say("what ran before runs again")
 
