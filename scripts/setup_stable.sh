@@ -22,12 +22,13 @@ start_what_is_there() {
         as_they_are=(--no-recreate)
         echo "A release was interrupted. End it with playbooks/deploy.yml, or take it back: cleaning-service-release rollback"
     fi
+    scripts/release.sh neighbours || fail "Compose would take containers of another project for this one's."
     images=$("${compose[@]}" config --images)
     while read -r image; do
         docker image inspect "$image" >/dev/null 2>&1 || missing+=("$image")
     done < <(sort -u <<<"$images")
     [ "${#missing[@]}" = 0 ] || fail "images are missing (${missing[*]}): run site.yml again, which makes them."
-    "${compose[@]}" up --detach --wait --wait-timeout 120 --remove-orphans "${as_they_are[@]}" ||
+    "${compose[@]}" up --detach --wait --wait-timeout 120 "${as_they_are[@]}" ||
         fail "not everything became healthy: docker compose -f $root/docker-compose.stable.yml logs --tail 50"
     systemctl enable --quiet --now cleaning-service-monitor.service
     "${compose[@]}" ps

@@ -1,4 +1,4 @@
-"""Command line: `cleaning-service-release plan|apply|rollback|list`."""
+"""Command line: `cleaning-service-release plan|apply|rollback|list|neighbours`."""
 
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cleaning_service_release.compose import Compose
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Journal, api_image
 from cleaning_service_release.layout import Layout, origin
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.command == "plan":
             return _plan(layout)
+        if options.command == "neighbours":
+            Compose(layout.compose_file).refuse_strangers()
+            return 0
         if options.command == "list":
             return _list(layout, as_json=options.json)
         if not options.here:
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("plan", help="say what `apply` would change")
     listing = commands.add_parser("list", help="show the kept releases and how the last ones went")
     listing.add_argument("--json", action="store_true", help="for programs")
+    commands.add_parser("neighbours", help="see that no other Compose project on this host has the same name")
     apply = commands.add_parser("apply", help="bring what the playbook has prepared into service")
     rollback = commands.add_parser("rollback", help="go back to a kept release")
     rollback.add_argument("release", nargs="?", help="its name in `list`; the one before the current one if left out")

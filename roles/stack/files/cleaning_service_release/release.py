@@ -63,10 +63,11 @@ class Releaser:
         """Say what a release would change; nothing when all is as the set wants it.
 
         Raises:
-            ReleaseError: the set is not complete, or Docker does not answer.
+            ReleaseError: the set is not complete, another project has this one's name, or Docker does not answer.
         """
         if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
             raise ReleaseError(f"{source} is not complete: run the playbook site.yml")
+        self._compose.refuse_strangers()
         reasons = [f"{place} is another one" for place in self._layout.differing(source)]
         if self._layout.under_way.exists():
             reasons.append("an earlier release was interrupted")
@@ -108,7 +109,7 @@ class Releaser:
         layout, journal = self._layout, self._journal
         begun, name = time.monotonic(), journal.new_id()
         for leftover in (compose.ONCE, compose.CANDIDATE):
-            compose.remove(leftover)
+            self._compose.remove(leftover)
         interrupted = layout.under_way.exists() and layout.previous.exists()
         if layout.in_place() and not interrupted:
             layout.keep(layout.previous)
@@ -209,7 +210,7 @@ class Releaser:
             self._replace(service, first=service.container not in containers)
             if service in due_replicas[:-1] and containers:
                 time.sleep(PROXY_NOTICE)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
 
     def _prepare_data(self, api: Service, name: str) -> None:
         """Copy the database, then migrate it with the new image."""
@@ -245,7 +246,7 @@ class Releaser:
             seconds = probes.await_ready(api, compose.CANDIDATE, f"http://{address}:8000", self._token())
             self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
         finally:
-            compose.remove(compose.CANDIDATE)
+            self._compose.remove(compose.CANDIDATE)
 
     def _replace(self, service: Service, *, first: bool) -> None:
         begun = time.monotonic()
@@ -262,7 +263,7 @@ class Releaser:
         for service in self._compose.services():
             if service.container in waiting:
                 self._replace(service, first=False)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
         self._say("what ran before runs again")
 
     def _see_room(self) -> None:
