@@ -19,7 +19,7 @@ def test_compose_restart(host: Host) -> None:
 def test_compose_down_and_up(host: Host) -> None:
     host.check_output("cleaning-service-monitor pause 5m --reason test")
     host.check_output(f"{COMPOSE} down")
-    assert host.check_output("docker ps --quiet") == ""
+    assert host.check_output("docker ps --quiet --filter label=com.docker.compose.project=cleaning-service") == ""
     host.check_output(f"{COMPOSE} up -d")
     wait_until(lambda: all_healthy(host), 60, "everything healthy after compose up")
     host.check_output("cleaning-service-monitor resume")
