@@ -70,11 +70,13 @@ class Releaser:
         """Say what a release would change; nothing when all is as the set wants it.
 
         Raises:
-            ReleaseError: the set is not complete, the database has vanished, or Docker does not answer.
+            ReleaseError: the set is not complete, the database has vanished, another project has the name of this one,
+                or Docker does not answer.
         """
         self._require_database()
         if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
             raise ReleaseError(f"{source} is not complete: run the playbook site.yml")
+        self._compose.refuse_strangers()
         reasons = [f"{place} is another one" for place in self._layout.differing(source)]
         if self._layout.under_way.exists():
             reasons.append("an earlier release was interrupted")
@@ -120,6 +122,7 @@ class Releaser:
         order = Order(lambda: layout.directory, "start", by)
         with self._locked(order), self._monitor_quiet(order):
             self._require_database()
+            self._compose.refuse_strangers()
             self._mend_owners()
             services = self._compose.services()
             self._require_images(services)
@@ -129,7 +132,7 @@ class Releaser:
             for service in services:
                 # Of an interrupted release nobody has seen whether it works: what runs goes on as it is.
                 self._compose.up(service.name, recreate=not interrupted)
-            self._compose.remove_strangers()
+            self._compose.remove_unwanted()
             for service in services:
                 within = probes.patience(service.start_period, 0)
                 probes.await_ready(service, service.container, service.url, self._token(), within)
@@ -174,7 +177,7 @@ class Releaser:
         layout, journal = self._layout, self._journal
         begun, name = time.monotonic(), journal.new_id()
         for leftover in (compose.ONCE, compose.CANDIDATE):
-            compose.remove(leftover)
+            self._compose.remove(leftover)
         interrupted = layout.under_way.exists() and layout.previous.exists()
         if layout.in_place() and not interrupted:
             layout.keep(layout.previous)
@@ -270,7 +273,7 @@ class Releaser:
             self._replace(service, self._patience(service), first=service.container not in containers)
             if service in due_replicas[:-1] and containers:
                 time.sleep(PROXY_NOTICE)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
         self._rehearse(services)
 
     def _require_images(self, services: Sequence[Service]) -> None:
@@ -338,7 +341,7 @@ class Releaser:
             seconds = self._await_ready(api, compose.CANDIDATE, url, self._patience(api))
             self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
         finally:
-            compose.remove(compose.CANDIDATE)
+            self._compose.remove(compose.CANDIDATE)
 
     def _replace(self, service: Service, within: float, *, first: bool) -> None:
         begun = time.monotonic()
@@ -373,7 +376,7 @@ class Releaser:
         order = [*reversed(changed), *(service.name for service in due)]
         for service in sorted(due, key=lambda service: order.index(service.name)):
             self._replace(service, probes.patience(service.start_period, 0), first=False)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
         self._say("what ran before runs again")
 
     def _see_room(self) -> None:
