@@ -92,6 +92,21 @@ def test_a_full_restart_takes_the_stack_down_and_up(tmp_path: Path, programs: Pr
     assert calls.read_text().splitlines() == [f"{base} down --timeout 10", f"{base} up -d"]
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("action", [Action.RESTART, Action.FULL_RESTART])
+def test_a_project_of_the_same_name_keeps_compose_out(
+    tmp_path: Path, container: Callable[..., str], programs: Programs, action: Action
+) -> None:
+    """Compose would take its containers down too."""
+    label = "--label=com.docker.compose.project"
+    name = container("theirs", f"{label}=montest", f"{label}.config_files=/srv/montest/compose.yml")
+    calls = programs("docker", "exit 0")
+    outcome = heal(tmp_path, "montest-missing", action)
+    assert not outcome.succeeded
+    assert outcome.detail == f"another Compose project is called montest too: {name} from /srv/montest/compose.yml"
+    assert calls.read_text() == ""
+
+
 def test_a_down_that_fails_does_not_prevent_the_up(tmp_path: Path, programs: Programs) -> None:
     programs("docker", 'case "$*" in *down*) echo "network in use" >&2; exit 1;; esac')
     outcome = heal(tmp_path, "montest", Action.FULL_RESTART)

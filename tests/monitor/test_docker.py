@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,3 +98,17 @@ def test_a_frozen_engine_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest
 def test_a_stopped_engine(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="Docker's socket: no such file or directory"):
         Engine(str(tmp_path / "absent")).containers(["montest"])
+
+
+@pytest.mark.docker
+def test_only_images_that_the_playbook_has_built_are_listed(image: str) -> None:
+    """Others may have names that begin so too, and the clean-up removes what is listed."""
+    prefix = f"{image}/"
+    names = [f"{prefix}{name}:1" for name in ("ours", "theirs")]
+    for name, change in zip(names, ("LABEL cleaning-service.base=any", "LABEL other=1"), strict=True):
+        command = ["docker", "import", f"--change={change}", "-", name]
+        subprocess.run(command, input=bytes(10240), capture_output=True, check=True)
+    try:
+        assert [each.reference for each in Engine(SOCKET).images(prefix)] == names[:1]
+    finally:
+        docker("image", "rm", *names)

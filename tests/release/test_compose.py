@@ -1,11 +1,14 @@
-"""Commands that a release runs."""
+"""Commands that a release runs, and which containers and images it takes for its own."""
 
 import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cleaning_service_release import release
-from cleaning_service_release.compose import _service, run
+from cleaning_service_release import compose, release
+from cleaning_service_release.compose import Compose, _service, run
 from cleaning_service_release.errors import ReleaseError
 
 from tests import processes
@@ -75,3 +78,51 @@ def test_what_does_not_count_never_changes_the_outcome(command: list[str], timeo
     assert run(command, timeout=timeout, check=False) == ""
     with pytest.raises(ReleaseError, match=reason):
         run(command, timeout=timeout)
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], str]]:
+    """Makes containers of the project's name, from the given compose file; they never run."""
+    project = f"releasetest-{os.getpid()}"
+    monkeypatch.setattr(compose, "_PROJECT", project)
+    subprocess.run(["docker", "import", "-", project], input=bytes(10240), capture_output=True, check=True)
+    names: list[str] = []
+
+    def container(name: str, file: str) -> str:
+        names.append(f"{project}-{name}")
+        labels = {"project": project, "project.config_files": file, "oneoff": "False"}
+        options = [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+        subprocess.run(["docker", "create", f"--name={names[-1]}", *options, project, "/nothing"], check=True)
+        return names[-1]
+
+    yield container
+    subprocess.run(["docker", "rm", "--force", *names], check=True)
+    subprocess.run(["docker", "image", "rm", project], check=True)
+
+
+@pytest.mark.docker
+def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], str], tmp_path: Path) -> None:
+    project = Compose(tmp_path / "docker-compose.stable.yml")
+    ours = make("ours", f"{tmp_path}/docker-compose.stable.yml")
+    project.refuse_strangers()
+    theirs = make("theirs", "/srv/cleaning-service/docker-compose.yml")
+    with pytest.raises(ReleaseError, match=f"{theirs} from /srv/cleaning-service/docker-compose.yml"):
+        project.refuse_strangers()
+    assert set(project.containers()) == {ours}
+    for name in (ours, theirs):
+        project.remove(name)
+    assert compose.container(ours) is None
+    assert compose.container(theirs) is not None
+
+
+@pytest.mark.docker
+def test_only_what_the_playbook_has_built_counts_as_its_image() -> None:
+    prefix = f"releasetest-{os.getpid()}/"
+    names = [f"{prefix}{name}:1" for name in ("ours", "theirs")]
+    for name, change in zip(names, ("LABEL cleaning-service.base=any", "LABEL other=1"), strict=True):
+        command = ["docker", "import", f"--change={change}", "-", name]
+        subprocess.run(command, input=bytes(10240), capture_output=True, check=True)
+    try:
+        assert compose.images(prefix) == names[:1]
+    finally:
+        subprocess.run(["docker", "image", "rm", *names], capture_output=True, check=True)

@@ -48,7 +48,7 @@ def test_the_current_one_and_three_before_it_are_kept(
 ) -> None:
     removed: list[str] = []
     names = [f"cleaning-service/api:{number}" for number in range(7)]
-    others = ["cleaning-service/redis:1", "cleaning-service/redis:0", "cleaning-service/base:1"]
+    others = ["cleaning-service/redis:1", "cleaning-service/redis:0"]
     monkeypatch.setattr(compose, "images", lambda _: [*names, *others])
     monkeypatch.setattr(compose, "remove_image", removed.append)
     for number in range(6):

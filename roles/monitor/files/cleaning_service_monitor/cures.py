@@ -185,6 +185,15 @@ class Healer:
         return f"Docker was restarted{killed}"
 
     def _compose(self, arguments: Sequence[str], timeout: float) -> None:
+        """Run Compose, which takes all containers of one project name for one project's.
+
+        Raises:
+            CommandError: there are containers of another project of that name, or the command failed.
+            EngineError: Docker does not say which containers there are.
+        """
+        self._alive()
+        if strangers := self._engine.strangers(self._config.project, self._config.compose_file):
+            raise CommandError(f"another Compose project is called {self._config.project} too: {', '.join(strangers)}")
         self._run([*self._config.compose, *arguments], timeout)
 
     def _try(self, command: Sequence[str], timeout: float = SYSTEMCTL_TIMEOUT) -> None:

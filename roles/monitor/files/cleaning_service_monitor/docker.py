@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ LOOK_TIMEOUT = 3.0  # seconds for what is good to know of one container, not nee
 LIST_TIMEOUT = 5.0  # seconds; a healthy engine lists in milliseconds, a busy small host in under two
 ACTION_TIMEOUT = 30.0  # seconds, on top of what the container itself is given to stop
 
+_BUILT = "cleaning-service.base"  # the label that the playbook gives what it builds
+_COMPOSE_FILES = "com.docker.compose.project.config_files"
 _FRAME_HEAD = struct.Struct(">4xI")
 _HEALTH = {"(healthy)": "healthy", "(unhealthy)": "unhealthy", "(health: starting)": "starting"}
 
@@ -141,14 +144,28 @@ class Engine:
         """Let a paused container go on."""
         self._call("POST", f"/containers/{quote(name)}/unpause", ACTION_TIMEOUT)
 
+    def strangers(self, project: str, compose_file: str) -> list[str]:
+        """Return the containers of other Compose projects that have this one's name, each with its compose file."""
+        filters = quote(json.dumps({"label": [f"com.docker.compose.project={project}"]}))
+        found = [
+            (entry["Names"][0].lstrip("/"), str(entry["Labels"].get(_COMPOSE_FILES) or ""))
+            for entry in self._json(f"/containers/json?all=1&filters={filters}")
+        ]
+        ours = Path(compose_file).resolve()  # its directory may have been reached through a link
+        return [
+            f"{name} from {files or 'an unknown file'}"
+            for name, files in found
+            if ours not in {Path(file).resolve() for file in files.split(",")}
+        ]
+
     def images(self, prefix: str) -> list[Image]:
-        """Return all images whose name begins with `prefix`, newest first."""
+        """Return those images that this project's playbook has built and whose name begins so, newest first."""
         found = sorted(self._json("/images/json"), key=lambda entry: -int(entry["Created"]))
         return [
             Image(str(entry["Id"]), str(reference))
             for entry in found
             for reference in entry["RepoTags"] or []
-            if str(reference).startswith(prefix)
+            if str(reference).startswith(prefix) and _BUILT in (entry["Labels"] or {})
         ]
 
     def images_in_use(self) -> set[str]:

@@ -17,6 +17,8 @@ ONE_OFF = 300.0  # seconds for a snapshot or a migration
 ONCE = "cleaning_service_once"
 CANDIDATE = "cleaning_service_candidate"
 _PROJECT = "cleaning-service"
+_BUILT = "cleaning-service.base"  # the label that the playbook gives what it builds
+_FILES = "com.docker.compose.project.config_files"
 _WOULD_DO = re.compile(r"^\s*DRY-RUN MODE -\s+Container (\S+)\s+(\w+)", re.MULTILINE)
 _REPLACED = re.compile(r"[0-9a-f]{12}_")
 _ORDER = {"redis": 0, "api": 1, "proxy": 2}
@@ -64,11 +66,15 @@ class Container:
 class Compose:
     """The project of one compose file.
 
+    Another project on the host may have the same name, which is that of its directory by default. A container belongs
+    to this project when it has the name and was made from this file.
+
     Args:
         compose_file: the file in place.
     """
 
     def __init__(self, compose_file: Path) -> None:
+        self._file = compose_file
         self._command = ["docker", "compose", "--ansi", "never", "--file", str(compose_file)]
 
     def services(self) -> list[Service]:
@@ -83,22 +89,34 @@ class Compose:
 
     def containers(self) -> dict[str, Container]:
         """Return the project's containers by name, but for those of single commands."""
-        of_project = f"label=com.docker.compose.project={_PROJECT}"
-        ids = run(
-            [
-                "docker",
-                "ps",
-                "--all",
-                "--quiet",
-                "--filter",
-                of_project,
-                "--filter",
-                "label=com.docker.compose.oneoff=False",
-            ],
-            timeout=QUICK,
-        ).split()
-        found = json.loads(run(["docker", "inspect", *ids], timeout=QUICK)) if ids else []
-        return {container.name: container for container in map(_container, found)}
+        found = self._of_that_name("label=com.docker.compose.oneoff=False")
+        return {_name(each): _container(each) for each in found if self._owns(each)}
+
+    def refuse_strangers(self) -> None:
+        """See that no other project of the same name is on this host: Compose would take its containers for this one's.
+
+        Raises:
+            ReleaseError: there is one.
+        """
+        strangers = [each for each in self._of_that_name() if not self._owns(each)]
+        if strangers:
+            named = [f"{_name(each)} from {_labels(each).get(_FILES) or 'an unknown file'}" for each in strangers]
+            raise ReleaseError(
+                f"another Compose project on this host is called {_PROJECT} too ({', '.join(named)}): give it another "
+                "name (`name:` in its compose file) and create its containers anew; nothing has changed"
+            )
+
+    def _of_that_name(self, *filters: str) -> list[dict[str, Any]]:
+        """Return what Docker says of each container whose project has this project's name, whoever made it."""
+        wanted = [f"--filter={each}" for each in (f"label=com.docker.compose.project={_PROJECT}", *filters)]
+        ids = run(["docker", "ps", "--all", "--quiet", *wanted], timeout=QUICK).split()
+        return list(json.loads(run(["docker", "inspect", *ids], timeout=QUICK))) if ids else []
+
+    def _owns(self, found: Mapping[str, Any]) -> bool:
+        """Whether a container was made from this compose file. The directory may have been reached through a link."""
+        labels = _labels(found)
+        files = {Path(name).resolve() for name in labels.get(_FILES, "").split(",")}
+        return labels.get("com.docker.compose.project") == _PROJECT and self._file.resolve() in files
 
     def due(self) -> set[str]:
         """Return the containers that are missing, stopped, or made from something else than the file wants now.
@@ -121,16 +139,27 @@ class Compose:
         as_it_is = () if recreate else ("--no-recreate",)
         self._run("up", "--detach", "--no-deps", *as_it_is, "--pull", "never", service, timeout=UP)
 
-    def remove_strangers(self) -> None:
-        """Remove containers of services that the file does not name any more."""
-        self._run("up", "--detach", "--no-recreate", "--remove-orphans", "--pull", "never", timeout=UP)
+    def remove_unwanted(self) -> None:
+        """Remove containers of services that the file does not name any more, and start what is missing."""
+        wanted = {service.name for service in self.services()}
+        for found in self._of_that_name("label=com.docker.compose.oneoff=False"):
+            if self._owns(found) and _labels(found).get("com.docker.compose.service") not in wanted:
+                run(["docker", "stop", found["Id"]], timeout=UP, check=False)  # within its own grace period
+                self.remove(found["Id"])
+        self._run("up", "--detach", "--no-recreate", "--pull", "never", timeout=UP)
+
+    def remove(self, name: str) -> None:
+        """Remove a container of this project, running or not."""
+        found = _inspect(name)
+        if found and self._owns(found):
+            run(["docker", "rm", "--force", name], timeout=UP, check=False)
 
     def once(self, service: str, *arguments: str) -> str:
         """Run one command of a service's image to its end, in a container of its own; return what it said.
 
         The container has a name, and ends with the command that started it, also when that takes too long or is killed.
         """
-        remove(ONCE)
+        self.remove(ONCE)
         try:
             return self._run(
                 *("run", "--rm", "--no-deps", "--no-TTY", "--name", ONCE, "--env", "LOG_FILE="),
@@ -138,7 +167,7 @@ class Compose:
                 timeout=ONE_OFF,
             )
         finally:
-            remove(ONCE)
+            self.remove(ONCE)
 
     def candidate(self, service: Service, name: str) -> str:
         """Start a further container of the API, which gets no requests; return where it answers.
@@ -146,7 +175,7 @@ class Compose:
         Raises:
             ReleaseError: it cannot be started.
         """
-        remove(name)
+        self.remove(name)
         settings = ["--env", "LOG_FILE="]
         if service.socket_file:
             settings += ["--env", f"SOCKET_FILE={PurePosixPath(service.socket_file).with_name(f'{name}.sock')}"]
@@ -165,14 +194,21 @@ class Compose:
 
 def container(name: str) -> Container | None:
     """Return one container, or nothing where there is none."""
+    found = _inspect(name)
+    return _container(found) if found else None
+
+
+def _inspect(name: str) -> dict[str, Any] | None:
     said = run(["docker", "inspect", "--type", "container", name], timeout=QUICK, check=False)
-    found = json.loads(said or "[]")
-    return _container(found[0]) if found else None
+    return next(iter(json.loads(said or "[]")), None)
 
 
-def remove(name: str) -> None:
-    """Remove a container, running or not."""
-    run(["docker", "rm", "--force", name], timeout=UP, check=False)
+def _name(found: Mapping[str, Any]) -> str:
+    return str(found["Name"]).lstrip("/")
+
+
+def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:
+    return dict(found["Config"]["Labels"] or {})
 
 
 def image_id(reference: str) -> str | None:
@@ -182,11 +218,9 @@ def image_id(reference: str) -> str | None:
 
 
 def images(prefix: str) -> list[str]:
-    """Return the names of all images that begin so."""
-    said = run(
-        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"--filter=reference={prefix}*"],
-        timeout=QUICK,
-    )
+    """Return the names of this project's images that begin so: those that its playbook has built."""
+    ours = [f"--filter=label={_BUILT}", f"--filter=reference={prefix}*"]
+    said = run(["docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", *ours], timeout=QUICK)
     return said.split()
 
 
@@ -246,7 +280,7 @@ def _container(found: Mapping[str, Any]) -> Container:
     state = found["State"]
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
-        name=str(found["Name"]).lstrip("/"),
+        name=_name(found),
         id=str(found["Id"]),
         state=str(state["Status"]),
         health=str((state.get("Health") or {}).get("Status", "")),

@@ -16,7 +16,6 @@ KEPT = 3  # earlier releases, besides the current one
 _ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _IMAGE = re.compile(r"^\s*image:\s*(\S+)\s*$", re.MULTILINE)
 _IMAGES = "cleaning-service/"
-_NOT_A_RELEASES = ("cleaning-service/base:", "cleaning-service/test-host:")
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,7 @@ class Journal:
         # Another release may have been prepared already, and wait for the lock.
         sets = [*kept, self._layout.wanted, self._layout.previous]
         needed = {image for directory in sets for image in images_of(directory)}
-        unused = [
-            image
-            for image in compose.images(_IMAGES)
-            if image not in needed and not image.startswith(_NOT_A_RELEASES) and not image.endswith(":<none>")
-        ]
+        unused = [image for image in compose.images(_IMAGES) if image not in needed and not image.endswith(":<none>")]
         for image in unused:
             compose.remove_image(image)
         return unused

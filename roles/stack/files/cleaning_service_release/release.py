@@ -69,11 +69,13 @@ class Releaser:
         """Say what a release would change; nothing when all is as the set wants it.
 
         Raises:
-            ReleaseError: the set is not complete, the database has vanished, or Docker does not answer.
+            ReleaseError: the set is not complete, the database has vanished, another project has this one's name, or Docker
+                does not answer.
         """
         self._require_database()
         if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
             raise ReleaseError(f"{source} is not complete: run the playbook site.yml")
+        self._compose.refuse_strangers()
         reasons = [f"{place} is another one" for place in self._layout.differing(source)]
         if self._layout.under_way.exists():
             reasons.append("an earlier release was interrupted")
@@ -95,6 +97,7 @@ class Releaser:
         with self._locked(order), self._monitor_quiet(order):
             source = order.choose()
             self._require_database()
+            self._compose.refuse_strangers()
             self._mend_owners()
             reasons = self.plan(source)
             if not reasons:
@@ -110,7 +113,8 @@ class Releaser:
 
         Raises:
             BusyError: a release does not end.
-            ReleaseError: it does not work; or the database has vanished, and nothing was done.
+            ReleaseError: it does not work; or the database has vanished or another project has this one's name, and
+                nothing was done.
         """
         layout = self._layout
         if not layout.in_place():
@@ -119,6 +123,7 @@ class Releaser:
         order = Order(lambda: layout.directory, "start", by)
         with self._locked(order), self._monitor_quiet(order):
             self._require_database()
+            self._compose.refuse_strangers()
             self._mend_owners()
             services = self._compose.services()
             self._require_images(services)
@@ -128,7 +133,7 @@ class Releaser:
             for service in services:
                 # Of an interrupted release nobody has seen whether it works: what runs goes on as it is.
                 self._compose.up(service.name, recreate=not interrupted)
-            self._compose.remove_strangers()
+            self._compose.remove_unwanted()
             for service in services:
                 probes.await_ready(service, service.container, service.url, self._token())
             self._rehearse(services)
@@ -172,7 +177,7 @@ class Releaser:
         layout, journal = self._layout, self._journal
         begun, name = time.monotonic(), journal.new_id()
         for leftover in (compose.ONCE, compose.CANDIDATE):
-            compose.remove(leftover)
+            self._compose.remove(leftover)
         interrupted = layout.under_way.exists() and layout.previous.exists()
         if layout.in_place() and not interrupted:
             layout.keep(layout.previous)
@@ -268,7 +273,7 @@ class Releaser:
             self._replace(service, first=service.container not in containers)
             if service in due_replicas[:-1] and containers:
                 time.sleep(PROXY_NOTICE)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
         self._rehearse(services)
 
     def _require_images(self, services: Sequence[Service]) -> None:
@@ -336,7 +341,7 @@ class Releaser:
             seconds = probes.await_ready(api, compose.CANDIDATE, url, self._token())
             self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
         finally:
-            compose.remove(compose.CANDIDATE)
+            self._compose.remove(compose.CANDIDATE)
 
     def _replace(self, service: Service, *, first: bool) -> None:
         begun = time.monotonic()
@@ -354,7 +359,7 @@ class Releaser:
         order = [*reversed(changed), *(service.name for service in due)]
         for service in sorted(due, key=lambda service: order.index(service.name)):
             self._replace(service, first=False)
-        self._compose.remove_strangers()
+        self._compose.remove_unwanted()
         self._say("what ran before runs again")
 
     def _see_room(self) -> None:
