@@ -59,6 +59,17 @@ def test_a_small_disk_that_fills(tmp_path: Path, degraded: int, full: int, healt
     assert health is Health.OK or str(data) in verdict.cause
 
 
+def test_dockers_directory_is_looked_at_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "daemon.json"
+    monkeypatch.setattr(hostchecks, "_DOCKER_SETTINGS", settings)
+    for text in (None, "{", "{}"):
+        if text is not None:
+            settings.write_text(text)
+        assert hostchecks._docker_root() == Path("/var/lib/docker")
+    settings.write_text('{"data-root": "/srv/docker"}')
+    assert hostchecks._docker_root() == Path("/srv/docker")
+
+
 def test_memory_that_runs_out(tmp_path: Path) -> None:
     assert look(checker(tmp_path, memory_degraded_percent=0), "memory").health is Health.OK
     available = hostchecks.memory_available()

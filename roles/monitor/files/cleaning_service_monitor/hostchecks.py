@@ -31,6 +31,7 @@ class Clocks:
     steady: Callable[[], float] = time.monotonic
 
 
+_DOCKER_SETTINGS = Path("/etc/docker/daemon.json")
 _RELEASE_LONGEST = 1800.0  # seconds
 
 
@@ -136,7 +137,7 @@ class HostChecker:
     def _disk(self) -> Verdict:
         """Space and inodes where the database, Docker and the logs live."""
         worst, cause = _PERCENT, ""
-        for path in (self._config.directory / "data", Path("/var/lib/docker"), Path("/var/log")):
+        for path in (self._config.directory / "data", _docker_root(), Path("/var/log")):
             try:
                 found = os.statvfs(path)
             except OSError:
@@ -232,6 +233,14 @@ class HostChecker:
             return
         errand.begin()
         self._next[name] = now + (after_failure if errand.failure and after_failure else seconds)
+
+
+def _docker_root() -> Path:
+    """Return where Docker keeps images and containers, as its settings say."""
+    try:
+        return Path(json.loads(_DOCKER_SETTINGS.read_text(encoding="utf-8"))["data-root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Path("/var/lib/docker")
 
 
 def memory_available() -> float | None:

@@ -69,8 +69,8 @@ class Releaser:
         """Say what a release would change; nothing when all is as the set wants it.
 
         Raises:
-            ReleaseError: the set is not complete, the database has vanished, another project has this one's name, or Docker
-                does not answer.
+            ReleaseError: the set is not complete, the database has vanished, another project has this one's name, or
+                Docker does not answer.
         """
         self._require_database()
         if not (source / "docker-compose.stable.yml").exists() or not (source / "env").exists():
