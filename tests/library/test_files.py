@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,21 @@ MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
 
 
 def run(directory: Path, *arguments: str, **wanted: object) -> tuple[int, dict[str, Any]]:
-    """Let Ansible carry the module out; returns its exit code and the module's answer."""
+    """Let Ansible carry the module out."""
+    return carry_out("files", directory, *arguments, wanted=wanted)
+
+
+def carry_out(
+    module: str, directory: Path, *arguments: str, wanted: Mapping[str, object]
+) -> tuple[int, dict[str, Any]]:
+    """Let Ansible carry a module out; returns its exit code and the module's answer."""
     play = [
         {
             "hosts": "localhost",
             "connection": "local",
             "gather_facts": False,
             "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
-            "tasks": [{"files": wanted}],
+            "tasks": [{module: wanted}],
         }
     ]
     path = directory / "play.json"

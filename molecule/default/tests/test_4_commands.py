@@ -62,7 +62,7 @@ def test_compose_restart(host: Host, _: int) -> None:
 def test_compose_down_and_up(host: Host, _: int) -> None:
     with undisturbed(host):
         host.check_output(f"{COMPOSE} down")
-        assert host.check_output("docker ps --quiet") == ""
+        assert host.check_output("docker ps --quiet --filter label=com.docker.compose.project=cleaning-service") == ""
         host.check_output(f"{COMPOSE} up -d")
 
 
