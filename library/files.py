@@ -42,10 +42,6 @@ options:
   read_by:
     description: A unit of systemd whose process reads the files and trees when it starts.
     type: str
-  reads:
-    description: Further files that the process of C(read_by) reads, which others write.
-    type: list
-    elements: path
 """
 EXAMPLES = r"""
 - name: Write the settings
@@ -167,15 +163,8 @@ class Paths:
         if os.path.lexists(path):
             self._remove(path, Path.unlink)
 
-    def outdated(self, unit: str, others: list[str]) -> bool:
-        """Tell whether the unit's process has started, and has not seen the last change; False without a unit.
-
-        Args:
-            unit: of systemd.
-            others: files that it reads besides.
-        """
-        for path in filter(os.path.exists, others):
-            self._newest = max(self._newest, datetime.fromtimestamp(Path(path).stat().st_mtime, timezone.utc))
+    def outdated(self, unit: str) -> bool:
+        """Tell whether the unit's process has started, and has not seen the last change; False without a unit."""
         command = ["systemctl", "show", "--property=ExecMainStartTimestamp", "--timestamp=us+utc", "--value", unit]
         started = self._module.run_command(command)[1].split() if unit else []  # such as Thu 2026-11-26 09:00:00.5 UTC
         if not started:
@@ -284,7 +273,6 @@ def main() -> None:
             },
             "absent": {"type": "list", "elements": "path", "default": []},
             "read_by": {"type": "str", "default": ""},
-            "reads": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -302,7 +290,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(paths.changed),
         paths=paths.changed,
-        outdated=paths.outdated(module.params["read_by"], module.params["reads"]),
+        outdated=paths.outdated(module.params["read_by"]),
         diff={"prepared": "".join(paths.differences)},
     )
 

@@ -18,6 +18,9 @@ options:
   record:
     description: The file in which it remembers its own settings; removed with the last of them.
     type: path
+  read_by:
+    description: A unit of systemd whose process reads the file when it starts.
+    type: str
   settings:
     description:
       - Settings, each with C(key), C(value), and C(hint), which tells what to do about a contradiction besides removing
@@ -39,12 +42,16 @@ keys:
   description: The settings that were changed, or would have been.
   type: list
   elements: str
+outdated:
+  description: Whether the process of C(read_by) has started before the last change of a setting of ours.
+  type: bool
 """
 
 import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +74,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "record": {"type": "path", "required": True},
+            "read_by": {"type": "str", "default": ""},
             "settings": {"type": "list", "elements": "dict", "options": setting, "required": True},
         },
         supports_check_mode=True,
@@ -88,12 +96,31 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}")
+    since = started(module, module.params["read_by"])
     changed = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     module.exit_json(
         changed=bool(changed) or kept != ours,
         keys=changed,
+        outdated=since is not None and (bool(changed) or last_change(record) > since),
         diff={"before_header": str(path), "after_header": str(path), "before": before, "after": after},
     )
+
+
+def started(module: AnsibleModule, unit: str) -> datetime | None:
+    """Return since when a unit's process runs; nothing where none does."""
+    command = ["systemctl", "show", "--property=ExecMainStartTimestamp", "--timestamp=us+utc", "--value", unit]
+    said = module.run_command(command)[1].split() if unit else []  # such as Thu 2026-11-26 09:00:00.5 UTC
+    if not said:
+        return None
+    return datetime.strptime(" ".join(said[1:3]), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=timezone.utc)
+
+
+def last_change(record: Path) -> datetime:
+    """Return when settings of ours were changed last: other changes of the file are not ours to bring into effect."""
+    try:
+        return datetime.fromtimestamp(record.stat().st_mtime, timezone.utc)
+    except FileNotFoundError:
+        return datetime.min.replace(tzinfo=timezone.utc)
 
 
 def merge(

@@ -50,7 +50,7 @@ def _lasting(found: dict[str, Any], *, restarted: bool) -> dict[str, Any]:
     return {key: _told(value) for key, value in kept.items()}
 
 
-def _told(value: Any) -> Any:  # noqa: ANN401  # any JSON
+def _told(value: object) -> object:
     """Leave out what says nothing: an engine that starts again makes empty lists of settings that nobody has given."""
     if isinstance(value, dict):
         return {key: _told(each) for key, each in value.items() if each}

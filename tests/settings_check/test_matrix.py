@@ -304,7 +304,6 @@ def test_the_api_is_given_what_was_set() -> None:
 
 TEMPLATES = [
     ("baseline", "journald.conf.j2"),
-    ("docker", "daemon.json.j2"),
     ("stack", "env.j2"),
     ("stack", "redis.conf.j2"),
     ("stack", "Caddyfile.j2"),

@@ -145,10 +145,11 @@ class Compose:
 
     def remove_unwanted(self) -> None:
         """Remove containers of services that the file does not name any more, and start what is missing."""
-        wanted = {service.container for service in self.services()}
-        for name in self.containers().keys() - wanted:
-            run(["docker", "stop", name], timeout=UP, check=False)  # within its own grace period
-            self.remove(name)
+        wanted = {service.name for service in self.services()}
+        for found in self._of_that_name("label=com.docker.compose.oneoff=False"):
+            if self._owns(found) and _labels(found).get("com.docker.compose.service") not in wanted:
+                run(["docker", "stop", found["Id"]], timeout=UP, check=False)  # within its own grace period
+                self.remove(found["Id"])
         self._run("up", "--detach", "--no-recreate", "--pull", "never", timeout=UP)
 
     def remove(self, name: str) -> None:
