@@ -117,7 +117,7 @@ class Healer:
 
     def _start(self, component: Component, state: str) -> str:
         try:
-            if state == "running":
+            if state in ("running", "restarting"):  # of the latter Docker waits ever longer between two attempts
                 self._engine.restart(component.container, stop_seconds=_STOP_SECONDS)
                 return "the container was restarted"
             self._engine.start(component.container)
