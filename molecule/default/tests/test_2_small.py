@@ -9,6 +9,6 @@ def test_the_host_has_the_tmp_and_the_umask_of_a_small_server(host: Host) -> Non
     assert host.check_output("/usr/local/bin/python3-umask-077 -c 'import os; print(os.umask(0))'") == str(0o077)
 
 
-def test_the_engine_keeps_little_of_what_it_has_freed(host: Host) -> None:
+def test_the_engine_gives_memory_back(host: Host) -> None:
     environment = host.check_output("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ").splitlines()
-    assert "GOGC=50" in environment
+    assert "GOMEMLIMIT=40MiB" in environment
