@@ -1,5 +1,7 @@
 """A service's directory as the playbook leaves it."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,14 @@ def write_set(directory: Path, tag: str) -> Path:
     (directory / "pages").mkdir(exist_ok=True)
     (directory / "pages" / "away.html").write_text(tag)
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Keep the program's own from the tests that come after in the same process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

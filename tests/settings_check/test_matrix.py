@@ -302,17 +302,12 @@ def test_the_api_is_given_what_was_set() -> None:
         ]
 
 
-TEMPLATES = [
-    ("baseline", "journald.conf.j2"),
-    ("stack", "env.j2"),
-    ("stack", "redis.conf.j2"),
-    ("stack", "Caddyfile.j2"),
-    ("stack", "docker-compose.stable.yml.j2"),
-    ("monitor", "monitor.json.j2"),
-]
+def templates() -> list[tuple[str, str]]:
+    """Return all templates of all roles, each with its role."""
+    return [(path.parts[-3], path.name) for path in sorted(ROOT.glob("roles/*/templates/*.j2"))]
 
 
-@pytest.mark.parametrize(("role", "template"), TEMPLATES)
+@pytest.mark.parametrize(("role", "template"), templates())
 def test_numbers_as_text_make_the_same_files(role: str, template: str) -> None:
     typed = {
         name: laptop().defaults[name]
@@ -337,14 +332,13 @@ def test_numbers_as_text_make_the_same_files(role: str, template: str) -> None:
 
 def test_no_condition_takes_a_text_for_a_number() -> None:
     """`-e name=0` gives text, which is never less than a number, and never false."""
-    filters = {"int": "int", "bool": "bool"}
     for role in ROLES:
         for path in sorted((ROOT / "roles" / role).glob("*/*.yml")):
             for condition in _conditions(laptop().read(path)):
                 for options in laptop().options.values():
                     for name, option in options.items():
-                        if option["type"] in filters:
-                            plain = re.search(rf"\b{name}\b(?! *\| *{filters[option['type']]}\b)", condition)
+                        if option["type"] in ("int", "bool"):
+                            plain = re.search(rf"\b{name}\b(?! *\| *{option['type']}\b)", condition)
                             assert not plain, f"{path.relative_to(ROOT)}: {condition}"
 
 
