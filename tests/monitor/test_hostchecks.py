@@ -149,7 +149,11 @@ def test_the_database_is_checked_once_a_day(
     moment.passes(600)
     look(checked, "database")
     assert calls.read_text().count("check-database") == 1
+    moment.passes(3600)
+    look(checked, "database")
+    wait_until(lambda: calls.read_text().count("check-database") == (2 if cause else 1), 10, "repeated where it failed")
     assert "run --rm --no-deps -T" in calls.read_text()
+    checked.close()
 
 
 @pytest.fixture

@@ -199,13 +199,18 @@ class HostChecker:
         return Verdict("backup", Health.OK)
 
     def _database(self) -> Verdict:
-        """Check the whole file once a day, in a container of its own: only the API's SQLite may open it."""
+        """Check the whole file once a day, in a container of its own: only the API's SQLite may open it.
+
+        A check that failed is repeated after an hour: the file may have been away, or have been restored since.
+        """
         self._integrity.poll()
         now = time.gmtime(self._clocks.wall())
         today = time.strftime("%Y-%m-%d", now)
-        if now.tm_hour == self._settings.integrity_hour and today != self._integrity_on:
+        again = bool(self._integrity.failure) and self._clocks.steady() >= self._next["database"]
+        if again or (now.tm_hour == self._settings.integrity_hour and today != self._integrity_on):
             self._integrity_on = today
             self._integrity.begin()
+            self._next["database"] = self._clocks.steady() + HOUR
         if self._integrity.failure:
             reason = self._integrity.failure.split(": ", 1)[-1]
             return Verdict("database", Health.DEGRADED, f"the check of the database failed: {reason}")
