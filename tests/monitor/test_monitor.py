@@ -145,6 +145,31 @@ def test_it_does_not_fight_a_restart_by_hand(
 
 
 @pytest.mark.docker
+def test_a_person_is_told_before_docker_is_restarted(
+    tmp_path: Path,
+    idle_containers: tuple[str, str],
+    service: Service,
+    monitor: MonitorFactory,
+    programs: Callable[[str, str], Path],
+) -> None:
+    systemctl = programs("systemctl", "case $* in *restart*) sleep 60 ;; esac")
+    components = [
+        component(kind, kind, name, service.port) for kind, name in zip(("api", "proxy"), idle_containers, strict=True)
+    ]
+    path = str(tmp_path / "way-in.sock")
+    service.status["/alerts"], service.delay["/alerts"] = 200, 0.0
+    alerts = {"webhooks": [{"url": f"http://127.0.0.1:{service.port}/alerts", "format": "json"}]}
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        process = monitor(write_config(tmp_path, components, ingress={"ipv4": path, "ipv6": path}, alerts=alerts))
+        process.wait_for("ingress cure-started", 20)
+        wait_until(lambda: ("POST", "/alerts", "") in service.requests, 15, "the alert is there")
+    assert "restart docker.service" in systemctl.read_text()
+    assert "ingress cure-done" not in process.events()
+
+
+@pytest.mark.docker
 @pytest.mark.parametrize("path", ["/health/ready", "/internal/canary"])
 def test_it_restarts_an_api_that_hangs(
     stack: tuple[Path, str, str], service: Service, monitor: MonitorFactory, path: str

@@ -22,7 +22,7 @@ from cleaning_service_monitor.eventlog import EventLog, Level
 from cleaning_service_monitor.history import History
 from cleaning_service_monitor.incidents import Incident, Incidents, Step
 from cleaning_service_monitor.ingress import NO_ENTRY
-from cleaning_service_monitor.ladder import DOCKER, INGRESS, Cure, Health, Track
+from cleaning_service_monitor.ladder import DOCKER, INGRESS, Action, Cure, Health, Track
 from cleaning_service_monitor.probes import Look
 from cleaning_service_monitor.spool import Note, Spool
 from cleaning_service_monitor.state import Pause
@@ -114,6 +114,8 @@ class Reporter:
         """Note a cure before it is at work, so that its alert is on its way whatever becomes of the host."""
         step = Step(now, cure.action.value, cure.attempt)
         self.found(cure.component, cure.cause, began, now, step)
+        if cure.action is not Action.RESTART:  # the larger steps take their time, which nobody should wait for
+            self._send(now)
         return step
 
     def cure_ended(self, cure: Cure, step: Step, outcome: Outcome) -> None:
