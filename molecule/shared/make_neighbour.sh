@@ -4,6 +4,7 @@
 # the distribution packages no Compose v2.
 set -eu
 [ ! -e /root/neighbour ] || exit 0
+# shellcheck disable=SC1091
 . /etc/os-release
 case $VERSION_CODENAME in
     trixie) packages="docker.io docker-cli docker-compose" ;;
