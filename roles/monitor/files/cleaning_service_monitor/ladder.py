@@ -54,8 +54,8 @@ _REFUSING_PATIENCE = 35.0  # seconds
 _BLOCKED_PATIENCE = 15.0  # seconds until a person is asked for: a replica whose database was replaced begins anew
 _LOOK_SPACING = 1.0  # seconds between two looks that both count: events come in crowds, and what dies may be half dead
 _NO_SERVICE = {Health.REFUSING, Health.SICK}  # a hang shows itself now as the one, now as the other
-# A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
 _CURED_BY_DOCKER = (DOCKER, INGRESS)
+# A restart of Docker touches everything, and an upgrade of its package stops it for some seconds.
 _CONFIRM_DOCKER = {Health.SICK: 3, Health.DOWN: 5}
 
 
