@@ -39,6 +39,11 @@ options:
     description: Files and links that must not exist.
     type: list
     elements: str
+  digest_of:
+    description: >-
+      A directory whose digest is wanted. While the module is at work, others that name it wait, so the digest is of
+      what this task has written.
+    type: path
   read_by:
     description: A unit of systemd whose process reads the files and trees when it starts.
     type: str
@@ -57,6 +62,9 @@ paths:
   description: What was changed, or would have been.
   type: list
   elements: str
+digest:
+  description: SHA-256 of the directory C(digest_of), over name and SHA-256 of each file; empty without one.
+  type: str
 outdated:
   description:
     - Whether the process of C(read_by) has to be restarted, because it started before the last change of what it reads.
@@ -64,12 +72,15 @@ outdated:
   type: bool
 """
 
+import contextlib
 import difflib
+import fcntl
+import hashlib
 import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -82,6 +93,28 @@ ATTRIBUTES = {
     "group": {"type": "str", "default": "root"},
 }
 DIRECTORY_MODE, FILE_MODE = "0755", "0644"
+
+
+def digest(top: Path) -> str:
+    """Return what tells whether a directory holds the same files; as cleaning_service_release.layout.digest does."""
+    files = sorted(path for path in top.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(top)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def alone(directory: str | None) -> Iterator[Path | None]:
+    """Let no other process that asks likewise work on a directory; do nothing without one, or where it is not there."""
+    top = Path(directory or "")
+    if not directory or not top.is_dir():
+        yield None
+        return
+    handle = os.open(top, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield top
+    finally:
+        os.close(handle)
 
 
 class Paths:
@@ -273,23 +306,27 @@ def main() -> None:
             },
             "absent": {"type": "list", "elements": "path", "default": []},
             "read_by": {"type": "str", "default": ""},
+            "digest_of": {"type": "path"},
         },
         supports_check_mode=True,
     )
     paths, path = Paths(module), ""
     try:
         kinds = {"directories": paths.directory, "trees": paths.tree, "files": paths.file, "links": paths.link}
-        for kind, see_to in kinds.items():
-            for wanted in module.params[kind]:
-                path = wanted["path"]
-                see_to(wanted)
-        for path in module.params["absent"]:
-            paths.absent(Path(path))
+        with alone(module.params["digest_of"]) as top:
+            for kind, see_to in kinds.items():
+                for wanted in module.params[kind]:
+                    path = wanted["path"]
+                    see_to(wanted)
+            for path in module.params["absent"]:
+                paths.absent(Path(path))
+            found = digest(top) if top else ""
     except OSError as error:
         module.fail_json(msg=f"{path}: {error.strerror}", paths=paths.changed)
     module.exit_json(
         changed=bool(paths.changed),
         paths=paths.changed,
+        digest=found,
         outdated=paths.outdated(module.params["read_by"]),
         diff={"prepared": "".join(paths.differences)},
     )

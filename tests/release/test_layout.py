@@ -4,9 +4,35 @@ from pathlib import Path
 
 import pytest
 from cleaning_service_host.files import write_atomically
-from cleaning_service_release.layout import Layout, read_json
+from cleaning_service_release.cli import SUPERSEDED, main
+from cleaning_service_release.errors import SupersededError
+from cleaning_service_release.layout import Layout, digest, read_json
 
+from library import files
 from tests.release.conftest import write_set
+
+
+def test_what_somebody_else_has_prepared_since_is_not_taken(layout: Layout) -> None:
+    mine = digest(layout.wanted)
+    assert digest(layout.take(mine)) == mine
+    write_set(layout.wanted, "theirs")
+    with pytest.raises(SupersededError, match="another run of the playbook has prepared"):
+        layout.take(mine)
+    with pytest.raises(SupersededError):
+        layout.require(layout.wanted, mine)
+    assert digest(layout.take("")) == digest(layout.wanted), "by hand on the server: whatever is there"
+
+
+def test_playbook_and_server_agree_on_the_digest(layout: Layout) -> None:
+    assert files.digest(layout.wanted) == digest(layout.wanted)
+    (layout.wanted / "pages" / "away.html").write_text("another one")
+    assert files.digest(layout.wanted) == digest(layout.wanted)
+
+
+def test_on_the_command_line_it_has_an_exit_code_of_its_own(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["plan"], ["apply", "--here"]):
+        assert main(["--directory", str(layout.directory), *command, "--expect", "0" * 64]) == SUPERSEDED
+        assert "this run's do not" in capsys.readouterr().err
 
 
 def test_a_new_server_gets_all(layout: Layout) -> None:

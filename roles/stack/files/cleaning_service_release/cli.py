@@ -14,14 +14,15 @@ from types import FrameType
 from typing import NoReturn
 
 from cleaning_service_release import owners
-from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
+from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError, SupersededError
 from cleaning_service_release.journal import Journal, api_image
 from cleaning_service_release.layout import Layout, origin
 from cleaning_service_release.release import LOCK_PATIENCE, RETURN, WHOLE, Order, Releaser
 
 UNCHANGED = "unchanged"
 # Exit codes. 1 is what Python and systemd end with when something unforeseen happens.
-NOT_RETURNED, RETURNED, USAGE, BUSY = 2, 10, 64, 75
+NOT_RETURNED, RETURNED, USAGE, BUSY, SUPERSEDED = 2, 10, 64, 75, 76
+_ENDINGS = {NotReturnedError: NOT_RETURNED, SupersededError: SUPERSEDED}
 _LOG_SIZE = 1_000_000  # bytes
 _DIRECTORY = Path(__file__).resolve().parents[2]  # the program lies in its directory scripts/
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     layout = Layout(options.directory)
     try:
         if options.command == "plan":
-            return _plan(layout)
+            return _plan(layout, options.expect)
         if options.command == "mend-owners":
             return _mend_owners(layout, check=options.check)
         if options.command == "list":
@@ -73,14 +74,14 @@ def main(arguments: Sequence[str]) -> int:
         return BUSY
     except ReleaseError as error:
         _complain(error)
-        return NOT_RETURNED if isinstance(error, NotReturnedError) else RETURNED
+        return _ENDINGS.get(type(error), RETURNED)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="cleaning-service-release", description=__doc__)
     parser.add_argument("--directory", type=Path, default=_DIRECTORY, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("plan", help="say what `apply` would change")
+    plan = commands.add_parser("plan", help="say what `apply` would change")
     listing = commands.add_parser("list", help="show the kept releases and how the last ones went")
     listing.add_argument("--json", action="store_true", help="for programs")
     apply = commands.add_parser("apply", help="bring what the playbook has prepared into service")
@@ -89,13 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("start", help="start what does not run, and see that the service works")
     mending = commands.add_parser("mend-owners", help="give the containers' user what is somebody else's in the data")
     mending.add_argument("--check", action="store_true", help="only say what is wrong")
+    for command in (plan, apply):
+        command.add_argument("--expect", default="", help="digest of the set that is meant, for the playbook")
     for command in (apply, rollback, start):
         command.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="who does it, for the journal")
         command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
-def _plan(layout: Layout) -> int:
+def _plan(layout: Layout, expected: str) -> int:
+    layout.require(layout.wanted, expected)
     reasons = Releaser(layout, lambda _: None).plan(layout.wanted)
     sys.stdout.write("".join(f"{reason}\n" for reason in reasons) or f"{UNCHANGED}\n")
     return 0
@@ -118,7 +122,7 @@ def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
         Releaser(layout, voice.say).start(options.by)
         return 0
     if options.command == "apply":
-        order = Order(lambda: layout.wanted, "release", options.by)
+        order = Order(lambda: layout.take(options.expect), "release", options.by)
     elif options.release:
         order = Order(lambda: kept_as(layout, options.release), "rollback", options.by)
     else:

@@ -20,5 +20,9 @@ class NotReturnedError(ReleaseError):
     """The release failed, and so did the way back: a person is needed."""
 
 
+class SupersededError(ReleaseError):
+    """Somebody else has prepared another set since."""
+
+
 class BusyError(ReleaseError):
     """Another release is under way and does not end."""

@@ -4,6 +4,7 @@ A set is what one release consists of besides its images: `wanted` (the playbook
 kept release, and the files in place, which the containers use.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cleaning_service_host.files import write_atomically
+
+from cleaning_service_release.errors import SupersededError
 
 # A set's name of each file or directory: its place below the service's directory.
 PLACES: Mapping[str, str] = {
@@ -47,6 +50,7 @@ class Layout:
         self.database_made = directory / "releases" / "database-made"
         self.snapshots = directory / "data" / "snapshots"
         self.wanted = directory / "wanted"
+        self.next = directory / "releases" / "next"
         self.releases = directory / "releases"
         self.previous = self.releases / "previous"
         self.journal = self.releases / "releases.jsonl"
@@ -59,6 +63,33 @@ class Layout:
     def differing(self, source: Path) -> list[str]:
         """Return the places whose content is not that of the set."""
         return [place for name, place in PLACES.items() if _content(source / name) != _content(self.directory / place)]
+
+    def take(self, expected: str) -> Path:
+        """Copy the wanted set, which another run of the playbook may replace meanwhile; returns the copy's directory.
+
+        Args:
+            expected: the digest of what is meant; nothing for whatever is there.
+
+        Raises:
+            SupersededError: it is another set.
+        """
+        _remove(self.next)
+        if self.wanted.exists():
+            _copy(self.wanted, self.next)
+        self.require(self.next, expected)
+        return self.next
+
+    def require(self, source: Path, expected: str) -> None:
+        """See that a set is the one that is meant.
+
+        Raises:
+            SupersededError: it is another one.
+        """
+        if expected and digest(source) != expected:
+            raise SupersededError(
+                "another run of the playbook has prepared other settings or another version since this one did: those "
+                "come into service, and this run's do not. See to it that the two agree, then run the playbook again"
+            )
 
     def in_place(self) -> bool:
         """Whether there is a set in place."""
@@ -137,6 +168,13 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def digest(top: Path) -> str:
+    """Return what tells whether a directory holds the same files; as the module `files` of the playbook does."""
+    files = sorted(path for path in top.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(top)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _only(keys: set[str], found: Mapping[str, Any]) -> dict[str, Any]:
