@@ -107,7 +107,7 @@ def test_setup_script_leaves_an_interrupted_release_as_it_is(host: Host) -> None
         out = host.check_output(f"cd {DIRECTORY} && ./scripts/setup_stable.sh")
     finally:
         host.check_output(f"cd {DIRECTORY} && mv /root/env .env && rm releases/under-way.json")
-    assert "A release was interrupted" in out
+    assert "a release was interrupted" in out
     assert inspect(host, API)["State"]["StartedAt"] == began
 
 
