@@ -205,14 +205,15 @@ def test_private_paths_do_not_reach_a_replica(serving: Proxy, path: str) -> None
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_replica_that_was_killed_costs_no_request(tmp_path: Path) -> None:
+def test_a_replica_that_was_killed_costs_no_request(tmp_path_factory: pytest.TempPathFactory) -> None:
     """It leaves a socket file at which nobody listens."""
+    directory = tmp_path_factory.mktemp("killed")  # `tmp_path` is too long for a socket
     with socket.socket(socket.AF_UNIX) as killed:
-        killed.bind(str(replica_socket(tmp_path, "")))
-    server = _UnixServer(str(replica_socket(tmp_path, "_2")), _Echo)
+        killed.bind(str(replica_socket(directory, "")))
+    server = _UnixServer(str(replica_socket(directory, "_2")), _Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with caddy(tmp_path, ["", "_2"]) as proxy:
+        with caddy(directory, ["", "_2"]) as proxy:
             answers = [proxy.client.post("/api/v1/quotes", content=b"x") for _ in range(20)]
     finally:
         server.shutdown()
