@@ -47,7 +47,7 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 22 faults, good and bad releases, a bundle (about 45 minutes)
+test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, a bundle (about 45 minutes)
 	@tools/test.sh lint unit default faults release standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
@@ -59,7 +59,7 @@ unit: test-machine setup ## tests of the API and of the monitor
 molecule: test-machine setup tools/clients/node_modules/installed ## converge a real host and test it
 	@tools/test.sh default
 
-faults: test-machine setup ## converge a real host and inject 22 faults, one after the other (about 20 minutes)
+faults: test-machine setup ## converge a real host and inject 26 faults, one after the other (about 20 minutes)
 	@tools/test.sh faults
 
 release: test-machine setup ## converge a real host and release, well and badly, under load (about 15 minutes)
