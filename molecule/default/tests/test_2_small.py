@@ -7,8 +7,3 @@ def test_the_host_has_the_tmp_and_the_umask_of_a_small_server(host: Host) -> Non
     """All scenarios converge on such a host: what needs more of it fails there, as it would on a server."""
     assert host.check_output("findmnt --noheadings --output FSTYPE,SIZE /tmp").split() == ["tmpfs", "232M"]
     assert host.check_output("/usr/local/bin/python3-umask-077 -c 'import os; print(os.umask(0))'") == str(0o077)
-
-
-def test_the_engine_gives_memory_back(host: Host) -> None:
-    environment = host.check_output("tr '\\0' '\\n' </proc/$(pidof dockerd)/environ").splitlines()
-    assert "GOMEMLIMIT=40MiB" in environment
