@@ -101,7 +101,6 @@ class Document:
 
 def prebuild(app: FastAPI) -> None:
     """Write the document to `PREBUILT`."""
-    PREBUILT.unlink(missing_ok=True)
     PREBUILT.write_text(json.dumps(_built(app)), encoding="utf-8")
 
 

@@ -27,9 +27,8 @@ CURE = 240  # seconds that a cure of the monitor may take, which is at work when
 WHOLE = CURE + LONGEST + RETURN  # seconds that all of it takes at most, once no other release is under way
 LOCK_PATIENCE = WHOLE + 60.0  # seconds to wait for another release
 QUIET = "30m"  # for which the monitor is asked to keep still; it ends by itself
-UNTIL_TOLD = (
-    "2m"  # for which it goes on to, after a release that changes what it watches; the playbook then restarts it
-)
+# For which it keeps still after a release that changes what it watches; the playbook then restarts it.
+UNTIL_TOLD = "2m"
 ROOM = 200e6  # bytes that must be free besides what a snapshot needs
 PROXY_NOTICE = 2.5  # seconds until the proxy has seen that a replica is back
 _MONITOR = "/usr/local/bin/cleaning-service-monitor"
