@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from cleaning_service_monitor import docker as docker_module
 from cleaning_service_monitor.docker import Engine, EngineError
 
+from tests.images import ours_and_theirs
 from tests.monitor.helpers import SOCKET, docker, inspect, raw_server, wait_until
 
 
@@ -104,11 +104,5 @@ def test_a_stopped_engine(tmp_path: Path) -> None:
 def test_only_images_that_the_playbook_has_built_are_listed(image: str) -> None:
     """Others may have names that begin so too, and the clean-up removes what is listed."""
     prefix = f"{image}/"
-    names = [f"{prefix}{name}:1" for name in ("ours", "theirs")]
-    for name, change in zip(names, ("LABEL cleaning-service.base=any", "LABEL other=1"), strict=True):
-        command = ["docker", "import", f"--change={change}", "-", name]
-        subprocess.run(command, input=bytes(10240), capture_output=True, check=True)
-    try:
-        assert [each.reference for each in Engine(SOCKET).images(prefix)] == names[:1]
-    finally:
-        docker("image", "rm", *names)
+    with ours_and_theirs(prefix) as (ours, _):
+        assert [each.reference for each in Engine(SOCKET).images(prefix)] == [ours]

@@ -12,6 +12,7 @@ from cleaning_service_release.compose import Compose, _service, run
 from cleaning_service_release.errors import ReleaseError
 
 from tests import processes
+from tests.images import ours_and_theirs
 from tests.processes import WITH_A_CHILD
 
 WANTED = {"container_name": "container", "image": "image"}
@@ -118,11 +119,5 @@ def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], st
 @pytest.mark.docker
 def test_only_what_the_playbook_has_built_counts_as_its_image() -> None:
     prefix = f"releasetest-{os.getpid()}/"
-    names = [f"{prefix}{name}:1" for name in ("ours", "theirs")]
-    for name, change in zip(names, ("LABEL cleaning-service.base=any", "LABEL other=1"), strict=True):
-        command = ["docker", "import", f"--change={change}", "-", name]
-        subprocess.run(command, input=bytes(10240), capture_output=True, check=True)
-    try:
-        assert compose.images(prefix) == names[:1]
-    finally:
-        subprocess.run(["docker", "image", "rm", *names], capture_output=True, check=True)
+    with ours_and_theirs(prefix) as (ours, _):
+        assert compose.images(prefix) == [ours]
