@@ -17,7 +17,7 @@ COMMANDS = {
     "check-database": "app.check_database",
     "snapshot": "app.snapshot",
 }
-WITH_ARGUMENTS = frozenset({"migrate", "openapi", "create-admin", "snapshot"})
+WITH_ARGUMENTS = frozenset({"migrate", "openapi", "create-admin", "check-database", "snapshot"})
 """Their `main` gets what follows the command."""
 EX_USAGE = 64  # sysexits.h
 

@@ -1,33 +1,39 @@
-"""`python -m app check-database`: reads the whole database and says whether it is sound, beside a running service."""
+"""`python -m app check-database`: reads a whole database and says whether it is sound, beside a running service."""
 
+import argparse
+import json
 import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from app.examination import examine
 from app.kit import sqlite
 from app.settings import load_settings_or_exit
 
-SHOWN = 5  # findings of very many
 
-
-def main() -> int:
-    """Check DATABASE_URL; returns 0 when it is sound, 1 when it is damaged or cannot be read."""
-    url = load_settings_or_exit().parsed_database_url
+def main(arguments: list[str]) -> int:
+    """Check a file, or DATABASE_URL; returns 0 when it is sound, 1 when it is damaged or cannot be read."""
+    parser = argparse.ArgumentParser("python -m app check-database")
+    parser.add_argument("file", nargs="?", type=Path, help="a database; the API's own if left out")
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: also the schema's revision and numbers of rows"
+    )
+    parser.add_argument("--until", type=float, metavar="EPOCH", help="count the rows made until then too")
+    options = parser.parse_args(arguments)
+    path = options.file or sqlite.database_file(load_settings_or_exit().parsed_database_url)
     try:
-        engine = sqlite.reader_engine(sqlite.DatabaseFile(sqlite.database_file(url)), 1)
+        with closing(sqlite.DatabaseFile(path).connect()) as connection:
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA busy_timeout={sqlite.READER_PATIENCE}")
+            connection.execute(sqlite.READ)  # all of it as it is at one moment
+            found = examine(connection, options.until)
     except sqlite.FileUnusableError as error:
         sys.stderr.write(f"There is nothing to check: {error}\n")
         return 1
-    try:
-        with engine.connect() as connection:
-            findings = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-            broken = sqlite.broken_references(connection)
-    except SQLAlchemyError as error:
-        findings, broken = [str(getattr(error, "orig", None) or error)], 0
-    finally:
-        engine.dispose()
-    if broken:
-        findings.append(f"{broken} rows point to nothing")
-    damage = [finding for finding in findings if finding != "ok"]
-    sys.stdout.write(f"{'; '.join(damage[:SHOWN]) or 'sound'}\n")
-    return 1 if damage else 0
+    except sqlite.Error as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    findings = "; ".join(found.findings)
+    sys.stdout.write(f"{json.dumps(asdict(found)) if options.json else findings or 'sound'}\n")
+    return 1 if findings else 0

@@ -1,20 +1,23 @@
 """The daily check of the database, on real files: one that is sound, and some that are not."""
 
+import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pysqlite3 import dbapi2
 
+from app.kit.migrations import newest_revision
 from tests.app.conftest import ROOT
 
 
-def check(directory: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the command on `test.db` in a directory."""
+def check(directory: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command on `test.db` in a directory, or on what the arguments name."""
     return subprocess.run(
-        [sys.executable, "-m", "app", "check-database"],
+        [sys.executable, "-m", "app", "check-database", *arguments],
         cwd=directory,
         env=os.environ | environment | {"PYTHONPATH": str(ROOT), "DATABASE_URL": "sqlite:///./test.db"},
         capture_output=True,
@@ -50,6 +53,27 @@ def test_rows_that_point_to_nothing(tmp_path: Path, environment: dict[str, str],
     connection.close()
     done = check(tmp_path, environment)
     assert (done.returncode, done.stdout) == (1, "1 rows point to nothing\n")
+
+
+def test_a_report_for_programs(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+    (tmp_path / "copy.db").write_bytes(migrated.read_bytes())
+    with dbapi2.connect(tmp_path / "copy.db") as connection:
+        for number, made in enumerate(["2026-01-01 00:00:00.000000", "2026-01-01 00:00:02.500000"]):
+            connection.execute(
+                "INSERT INTO login_session (id, account_id, user_agent, created_at, used_at, expires_at)"
+                " VALUES (?, 'nobody', 'test', ?, '2026-01-01', '2026-01-01')",
+                (str(number), made),
+            )
+    connection.close()
+    until = datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()
+    done = check(tmp_path, environment, "--json", "--until", str(until), "copy.db")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1  # for the accounts that there are none of
+    assert (found["damage"], found["broken_references"]) == ([], 2)
+    assert found["revision"] == found["newest_revision"] == newest_revision()
+    assert (found["rows"]["login_session"], found["rows_until"]["login_session"]) == (2, 1)
+    assert found["rows"]["booking"] == found["rows_until"]["booking"] == 0
+    assert "alembic_version" not in found["rows_until"]
 
 
 def test_no_database(tmp_path: Path, environment: dict[str, str]) -> None:

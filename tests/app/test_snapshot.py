@@ -1,8 +1,10 @@
 """Snapshots: complete and sound beside a busy writer, or not there at all."""
 
+import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -33,14 +35,15 @@ def write(database: Path, stop: threading.Event) -> None:
             connection.execute("COMMIT")
 
 
-def test_a_snapshot_beside_a_writer_is_of_one_moment(database: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gently", [False, True])
+def test_a_snapshot_beside_a_writer_is_of_one_moment(database: Path, tmp_path: Path, *, gently: bool) -> None:
     stop = threading.Event()
     writer = threading.Thread(target=write, args=(database, stop))
     writer.start()
     try:
         for number in range(10):
             target = tmp_path / "snapshots" / f"{number}.db"
-            assert snapshot(database, target) == target.stat().st_size
+            assert snapshot(database, target, gently=gently).bytes == target.stat().st_size
             with closing(dbapi2.connect(target)) as copy:
                 left = copy.execute("SELECT count(*) FROM left_half").fetchone()
                 assert left == copy.execute("SELECT count(*) FROM right_half").fetchone()
@@ -96,4 +99,15 @@ def test_on_the_command_line(environment: dict[str, str], migrated: Path, tmp_pa
     assert first.stdout == f"{target.stat().st_size} bytes, checked\n"
     assert (second.returncode, second.stderr) == (1, f"No snapshot was taken: {target} exists already\n")
     nothing = subprocess.run(command[:-1], env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert nothing.returncode == 64
+    assert nothing.returncode == 2
+
+
+def test_what_is_in_a_snapshot_is_told_to_programs(environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
+    target, before = tmp_path / "copy.db", time.time()
+    command = [sys.executable, "-m", "app", "snapshot", "--gently", "--json", str(target)]
+    environment = environment | {"DATABASE_URL": f"sqlite:///{migrated}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    told = json.loads(done.stdout)
+    assert told["bytes"] == target.stat().st_size
+    assert before < told["moment"] < time.time()
+    assert (told["content"]["damage"], told["content"]["rows"]["booking"]) == ([], 0)
