@@ -266,3 +266,25 @@ def test_access_log_is_json_without_secrets(serving: Proxy) -> None:
     assert (found[0]["status"], found[0]["request"]["method"]) == (200, "GET")
     assert found[0]["request"]["client_ip"] == "127.0.0.1"
     assert "secret" not in serving.log.read_text()
+
+
+def test_a_replica_that_takes_connections_and_never_answers_gets_no_requests(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """One that is frozen, that is: the check of one replica must not be answered by another one."""
+    directory = tmp_path_factory.mktemp("frozen")
+    server = _UnixServer(str(replica_socket(directory, "")), _Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.socket(socket.AF_UNIX) as frozen, caddy(directory, ["", "_2"]) as proxy:
+        frozen.bind(str(replica_socket(directory, "_2")))
+        frozen.listen(100)
+        time.sleep(4)  # the proxy looks twice a second, for two seconds, and believes the second look in vain
+        statuses = []
+        try:
+            for _ in range(20):
+                statuses.append(proxy.client.get("/", timeout=1).status_code)
+                time.sleep(0.2)
+        finally:
+            server.shutdown()
+            server.server_close()
+    assert statuses == [200] * 20
