@@ -2,15 +2,20 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cleaning_service_monitor import config
 from cleaning_service_monitor.backups import Backups, has_news, published
-from cleaning_service_monitor.ladder import Health, Verdict
+from cleaning_service_monitor.eventlog import EventLog
+from cleaning_service_monitor.ladder import Health, Track, Verdict
+from cleaning_service_monitor.reporter import Reporter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.monitor.helpers import component, write_config
 
 NOW = 1_795_584_825.0  # 25 November 2026, 05:33:45 UTC
 HOUR, DAY = 3600.0, 86400.0
@@ -372,3 +377,64 @@ def test_news_is_another_fault_and_not_another_detail() -> None:
     assert not has_news(f"the drill of the local backup failed: y{SEE}", first)
     assert has_news(f"there is no remote backup yet: no route; the drill of the local backup failed{SEE}", first)
     assert not has_news(first, f"there is no remote backup yet; the drill of the local backup failed{SEE}")
+
+
+@pytest.fixture
+def reporter(tmp_path: Path) -> Reporter:
+    """A reporter that may send to nobody."""
+    alerts = {"webhooks": [{"url": "http://127.0.0.1:9/none", "format": "json"}], "host_name": "shop"}
+    path = write_config(tmp_path, [component("redis", "redis", "x")], alerts=alerts)
+    return Reporter(config.load(str(path)), EventLog(tmp_path / "monitor.log"), lambda _: [], list)
+
+
+@pytest.fixture
+def subjects(tmp_path: Path) -> Callable[[], list[str]]:
+    """What waits to be sent, oldest first."""
+
+    def read() -> list[str]:
+        files = sorted((tmp_path / "state/spool").rglob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        return [json.loads(file.read_text())["subject"] for file in files]
+
+    return read
+
+
+def test_an_incident_that_grows_is_told_at_once_and_published_without_details(
+    tmp_path: Path, reporter: Reporter, subjects: Callable[[], list[str]]
+) -> None:
+    failed, old = "the drill of the local backup failed", "there has been no local backup since 2026-11-25 03:27 UTC"
+    first, both = f"{failed}: 192.0.2.7{SEE}", f"{old}: /srv; {failed}{SEE}"
+    for now, cause in ((NOW, first), (NOW + 2, first), (NOW + 60, both), (NOW + 62, both), (NOW + 64, first)):
+        incident = reporter.found("backup", cause, NOW - 60, now)
+    reporter.publish(NOW + 70, {"backup": Track(Health.DEGRADED, both, since=NOW)}, None)
+    reporter.close()
+    assert [subject[:70] for subject in subjects()] == [
+        f"[shop] backup: problem: {first}"[:70],
+        f"[shop] backup: still not well after 2 min: {both}"[:70],
+    ]
+    assert incident.cause == both
+    status = (tmp_path / "status/status.json").read_text()
+    assert json.loads(status)["incidents"][0]["cause"] == f"{old}; {failed}"
+    assert json.loads(status)["backups"] == []
+    for name in ("status.json", "index.html", "index.ru.html", "metrics.prom"):
+        text = (tmp_path / "status" / name).read_text()
+        assert "192.0.2.7" not in text
+        assert "/srv" not in text
+
+
+def test_a_reminder_names_the_faults_that_are_left_and_the_end_is_told(
+    reporter: Reporter, subjects: Callable[[], list[str]]
+) -> None:
+    failed, old = (
+        f"the drill of the local backup failed{SEE}",
+        "there has been no local backup since 2026-11-25 03:27 UTC",
+    )
+    reporter.found("backup", f"{old}; {failed}", NOW, NOW)
+    track = Track(Health.DEGRADED, failed, since=NOW)
+    reporter.proceed(NOW + 3600, {"backup": track}, None)
+    track.health, track.cause, track.since = Health.OK, "", NOW + 3700
+    reporter.proceed(NOW + 3800, {"backup": track}, None)
+    reporter.close()
+    said = subjects()
+    assert said[1].startswith("[shop] backup: still not well after 1 h: the drill of the local backup failed")
+    assert said[2].startswith("[shop] backup: well again")
+    assert len(said) == 3
