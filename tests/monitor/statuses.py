@@ -71,7 +71,7 @@ def healthy() -> Status:
         incident("api_2", "GET /health/ready: refused with 503", NOW - 45 * DAY, NOW - 45 * DAY + 140),
         incident(
             "backup",
-            "the newest backup is 31 h old",
+            "there has been no remote backup since 2026-09-22 21:17 UTC",
             NOW - 62 * DAY,
             NOW - 62 * DAY + 20000,
         ),
@@ -146,7 +146,37 @@ def first_day() -> Status:
     status = _status("ok", [], watched=1)
     status["response"], status["registration"] = status["response"][-3:], []
     status["components"][-1]["since"] = None
+    status["backups"] = [
+        {**backup("local", None, health="unknown"), "drill": None},
+        {**backup("remote", NOW - 30), "drill": None},
+        {**backup("replica", None, health="unknown"), "drill": None},
+    ]
     return status
+
+
+def backup(name: str, at: float | None, *, health: str = "ok", behind: float | None = None) -> Status:
+    """One source of the backups, proven three days ago."""
+    drill = {"at": NOW - 3.1 * DAY, "succeeded": True, "bookings": 1234, "seconds": 31.0}
+    return {"name": name, "at": at, "behind": behind, "health": health, "drill": drill}
+
+
+def broken_backups() -> Status:
+    """A drill has failed, the copies elsewhere are old, and the replica is behind; a new repository has nothing yet."""
+    status = healthy()
+    cause = "there has been no remote backup since 2026-11-24 20:17 UTC; the drill of the local backup failed"
+    status["incidents"] = [incident("backup", cause, NOW - 7200, None), *status["incidents"]]
+    status["state"] = "degraded"
+    for component in status["components"]:
+        if component["name"] == "backup":
+            component["health"], component["since"] = "degraded", NOW - 7260
+    status["backups"] = [
+        backup("local", NOW - 960, health="degraded"),
+        backup("remote", NOW - 33_385, health="degraded"),
+        backup("replica", None, health="degraded", behind=75.0),
+    ]
+    status["backups"][0]["drill"]["succeeded"] = False
+    status["backups"][1]["drill"] = None
+    return with_services(status)
 
 
 def worst_case(text: str) -> Status:
@@ -164,6 +194,7 @@ def worst_case(text: str) -> Status:
         component["health"] = "sick"
         for day in status["days"][component["name"]]:
             day["down"] = 1234.5
+    status["backups"] = [backup(text, NOW, health=text, behind=NOW), backup("replica", None)] * 3
     with_services(status)
     for service in status["services"]:
         service["name"] = text
@@ -209,6 +240,11 @@ def _status(state: str, incidents: list[Status], watched: int) -> Status:
         "components": [
             {"name": name, "kind": kind, "health": "ok", "since": since[name], "person_needed": False}
             for name, kind in KINDS.items()
+        ],
+        "backups": [
+            backup("local", NOW - 960),
+            backup("remote", NOW - 900),
+            backup("replica", None, behind=0.0),
         ],
         "incidents": incidents,
         "days": {name: _days(name, incidents, watched) for name in KINDS},

@@ -57,6 +57,12 @@ def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ({"canary_token": ""}, "canary_token must be a non-empty string"),
         ({"canary_token": "a\r\nHost: x"}, "canary_token must be a non-empty string of printable ASCII"),
         ({"compose_file": "compose.yml"}, "compose_file must be an absolute path, not 'compose.yml'"),
+        ({"host": {"backups": "yes"}}, "host.backups must be true or false, not 'yes'"),
+        ({"host": {"backup_stamp": "/x"}}, "host has an unknown key 'backup_stamp'"),
+        (
+            {"host": {"backup_max_age_hours": 0}},
+            "host.backup_max_age_hours must be a whole number from 1 to 744, not 0",
+        ),
         ({"components": []}, "components must be a list with at least one entry"),
         ({"components": ["api"]}, "components[0] must be a JSON object"),
         ({"components": [REDIS, REDIS]}, "components must have every name only once"),

@@ -1,5 +1,6 @@
 """The host's own troubles, on real files, a real TLS server and fake clocks."""
 
+import json
 import re
 import socket
 import ssl
@@ -99,14 +100,24 @@ def test_a_clock_that_nobody_sets(tmp_path: Path, programs: Callable[[str, str],
     checked.close()
 
 
-def test_a_backup_that_grows_old(tmp_path: Path) -> None:
-    stamp, moment = tmp_path / "stamp", Time(time.time())
-    checked = checker(tmp_path, moment, backup_stamp=str(stamp), backup_max_age_hours=26)
-    assert look(checked, "backup").cause == "there is no good backup yet"
-    stamp.touch()
+def test_backups_are_looked_at_where_there_are_any(tmp_path: Path) -> None:
+    checked = checker(tmp_path)
+    assert "backup" not in checked.names
+    assert checked.backups is None
+    moment = Time(time.time())
+    checked = checker(tmp_path, moment, backups=True, backup_max_age_hours=3)
+    assert look(checked, "backup").cause.startswith("the backups are not set up: run site.yml; ")
+    assert checked.backups == []
+    report = {"name": "local", "at": moment.wall, "failure": "", "check_failure": ""}
+    (tmp_path / "backup.json").write_text("{}")
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup/status.json").write_text(json.dumps({"repositories": [report], "drills": [], "replica": None}))
+    assert look(checked, "backup") == Verdict("backup", Health.OK)
+    assert [source["health"] for source in checked.backups or []] == ["ok"]
+    moment.passes(2.9 * 3600)
     assert look(checked, "backup").health is Health.OK
-    moment.passes(27 * 3600)
-    assert look(checked, "backup").cause == "the last good backup is 27 hours old"
+    moment.passes(0.2 * 3600)
+    assert look(checked, "backup").health is Health.DEGRADED
 
 
 def test_a_release_that_did_not_take_over_is_told(tmp_path: Path) -> None:

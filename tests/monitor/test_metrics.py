@@ -1,5 +1,6 @@
 """The metrics, read by the parser of Prometheus's own client."""
 
+import pytest
 from cleaning_service_monitor.metrics import render
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,6 +39,28 @@ def test_an_outage_in_numbers() -> None:
     assert _of(samples, "incidents_total", component="api") == 3
     assert _of(samples, "cures_total", component="api", action="restart", outcome="done") == 2
     assert _of(samples, "cures_total", component="api", action="restart", outcome="failed") == 1
+
+
+def test_backups_in_numbers() -> None:
+    status = statuses.broken_backups()
+    text = render(status, {}).replace("cleaning_service_backup_", f"{_PREFIX}backup_")
+    samples = _samples(text)
+    assert _of(samples, "backup_age_seconds", source="local") == 960
+    assert _of(samples, "backup_age_seconds", source="remote") == 33_385
+    assert _of(samples, "backup_drill_ok", source="local") == 0
+    assert _of(samples, "backup_drill_ok", source="replica") == 1
+    assert _of(samples, "backup_drill_age_seconds", source="local") == pytest.approx(3.1 * 86400)
+    assert _of(samples, "backup_replica_behind_seconds") == 75
+    told = {(name, labels) for name, labels in samples if name.startswith("backup_")}
+    assert len(told) == 2 + 2 + 2 + 1, "nothing is told of what is not known"
+
+
+def test_where_no_backups_are_looked_at_none_are_told() -> None:
+    status = statuses.healthy()
+    assert "cleaning_service_backup_age_seconds" in render(status, {})
+    assert "\ncleaning_service_backup_replica_behind_seconds 0.0\n" in render(status, {})
+    status["backups"] = None
+    assert "cleaning_service_backup" not in render(status, {})
 
 
 def test_a_pause_is_told() -> None:

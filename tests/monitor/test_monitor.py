@@ -303,6 +303,29 @@ def test_a_damaged_state_is_told_and_left_behind(idle_stack: Path, monitor: Moni
 
 
 @pytest.mark.docker
+def test_what_backups_report_is_seen_and_published(idle_stack: Path, monitor: MonitorFactory) -> None:
+    settings, directory = json.loads(idle_stack.read_text()), idle_stack.parent
+    settings["host"]["backups"] = True
+    idle_stack.write_text(json.dumps(settings))
+    process = monitor(idle_stack)
+    process.wait_for("backup degraded")
+    assert (
+        'cause="the backups are not set up: run site.yml; no backup has been reported yet; see '
+        in process.log.read_text()
+    )
+    (directory / "backup").mkdir()
+    (directory / "backup.json").write_text("{}")
+    at = time.time()
+    report = {"repositories": [{"name": "local", "at": at, "failure": "", "check_failure": ""}], "drills": []}
+    (directory / "backup/status.json").write_text(json.dumps({**report, "replica": None}))
+    process.wait_for("backup ok")
+    published = {"name": "local", "at": at, "behind": None, "health": "ok", "drill": None}
+    status = directory / "status/status.json"
+    wait_until(lambda: json.loads(status.read_text())["backups"] == [published], 5, "published")
+    assert "Copies on this server" in (directory / "status/index.html").read_text()
+
+
+@pytest.mark.docker
 def test_systemd_hears_that_it_is_ready_and_alive(idle_stack: Path, monitor: MonitorFactory) -> None:
     path = str(idle_stack.with_name("notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:

@@ -15,7 +15,14 @@ from tests.monitor import statuses
 from tests.monitor.statuses import NOW, Status
 
 _VOID = {"meta", "link", "br"}
-_CASES = (statuses.healthy, statuses.quarter, statuses.outage, statuses.maintenance, statuses.first_day)
+_CASES = (
+    statuses.healthy,
+    statuses.quarter,
+    statuses.outage,
+    statuses.maintenance,
+    statuses.first_day,
+    statuses.broken_backups,
+)
 _NASTY = "</style><script>alert('\"&amp;')</script><img src=x onerror=y>" * 20
 
 
@@ -236,6 +243,46 @@ def test_first_day_has_empty_states() -> None:
     status = statuses.first_day()
     status["days"] = {}
     assert "not watched yet" in render(status, "en")
+
+
+def test_backups_are_told_with_their_age_and_their_proof() -> None:
+    english = _Document(render(statuses.healthy(), "en")).text
+    assert "Copies on this serverFineAge of the newest: 16 minutes.Last proven: 22 Nov, 03:09 UTC." in english
+    assert "Restored: 1234 bookings, took 31 seconds." in english
+    assert "Continuous copyFineIt holds everything that the database holds.Last proven" in english
+    russian = _Document(render(statuses.healthy(), "ru")).text
+    assert "Копии на этом сервереВ порядкеВозраст последней: 16 минут.Проверено восстановлением: 22 ноября" in russian
+    assert "Восстановлено: 1234 заказа, длительность: 31 секунда." in russian
+    assert "Непрерывная копияВ порядкеСодержит всё, что есть в базе данных." in russian
+
+
+def test_backups_without_a_copy_without_a_proof_and_broken_ones_are_told() -> None:
+    text = _Document(render(statuses.first_day(), "en")).text
+    assert "Copies on this serverNo copy yetNot proven yet: no trial restore has been made." in text
+    assert "Copies elsewhereFineAge of the newest: 30 seconds.Not proven yet" in text
+    assert "Continuous copyNo copy yetHow far it is behind is not known." in text
+    broken = _Document(render(statuses.broken_backups(), "en")).text
+    assert "Copies on this serverNeeds attentionAge of the newest: 16 minutes." in broken
+    assert "The last trial restore failed: 22 Nov, 03:09 UTC." in broken
+    assert "Copies elsewhereNeeds attentionAge of the newest: 9 hours 16 minutes." in broken
+    assert "Behind the database by: 1 minute 15 seconds." in broken
+
+
+def test_no_backups_are_told_where_none_are_looked_at_or_none_have_reported() -> None:
+    status = statuses.healthy()
+    status["backups"] = []
+    assert "Nothing is known of the backups" in render(status, "en")
+    status["backups"] = None
+    text = render(status, "en")
+    assert "Nothing is known of the backups" not in text
+    assert "Copies of the database" not in text
+
+
+def test_a_proof_that_tells_no_figures_and_a_backup_of_the_future() -> None:
+    status = statuses.healthy()
+    status["backups"][0]["drill"]["bookings"], status["backups"][0]["at"] = None, NOW + 3600
+    text = _Document(render(status, "en")).text
+    assert "Age of the newest: 0 seconds.Last proven: 22 Nov, 03:09 UTC.Copies elsewhere" in text
 
 
 def test_day_of_another_year_has_its_year() -> None:

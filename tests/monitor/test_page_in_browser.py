@@ -45,6 +45,7 @@ _CASES: dict[str, Callable[[], Status]] = {
     "outage": statuses.outage,
     "maintenance": statuses.maintenance,
     "first-day": statuses.first_day,
+    "backups": statuses.broken_backups,
     "worst": partial(statuses.worst_case, "An_unbroken_word_" * 40),
 }
 _PICTURES = {  # case, language and colours; width and height
@@ -53,6 +54,8 @@ _PICTURES = {  # case, language and colours; width and height
     "outage.ru.dark": (400, 1280),
     "maintenance.en.dark": (900, 2800),
     "first-day.ru.light": (360, 2600),
+    "backups.ru.light": (375, 3600),
+    "backups.en.dark": (1280, 2800),
 }
 # Reads what a page's own script could, as the pages have none: sizes, and whether anything was fetched.
 _PROBE = """<!DOCTYPE html><iframe src="page.html" width="{width}" height="900" style="border:0"></iframe>

@@ -66,7 +66,6 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "stack_proxy_token": (SECRET, {}),
     "stack_redis_password": (SECRET, {}),
     "monitor_certificate_name": ("api.example.org", {}),
-    "monitor_backup_stamp": ("/var/backups/stamp", {}),
     "monitor_alert_telegram_token": ("1:a_b-C", {"monitor_alert_telegram_chat_id": "-100"}),
     "monitor_alert_telegram_chat_id": ("-100", {"monitor_alert_telegram_token": "1:a_b-C"}),
     "monitor_alert_smtp_host": ("mail.example.org", SMTP),

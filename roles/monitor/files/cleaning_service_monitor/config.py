@@ -48,7 +48,7 @@ _HOST_PERCENTS: dict[str, tuple[float, float, float]] = {
     "memory_degraded_percent": (5, 0, 90),
 }
 _HOST_OTHERS = (
-    "clock_check", "certificate_name", "certificate_port", "certificate_days", "backup_stamp", "backup_max_age_hours",
+    "clock_check", "certificate_name", "certificate_port", "certificate_days", "backups", "backup_max_age_hours",
     "integrity_hour",
 )  # fmt: skip
 _PATHS = ("directory", "compose_file", "docker_socket", "log_file", "state_dir")
@@ -95,8 +95,8 @@ class HostSettings:
         certificate_name: domain whose certificate is looked at; empty for none.
         certificate_port: port on 127.0.0.1 that shows it.
         certificate_days: days before its end at which a person is told.
-        backup_stamp: file whose modification is the last good backup; None for none.
-        backup_max_age: seconds.
+        backups: whether there are backups to look at.
+        backup_max_age: seconds after which the newest backup is too old.
         integrity_hour: hour of the day, UTC, at which the database is checked; None for never.
     """
 
@@ -107,7 +107,7 @@ class HostSettings:
     certificate_name: str
     certificate_port: int
     certificate_days: int
-    backup_stamp: Path | None
+    backups: bool
     backup_max_age: float
     integrity_hour: int | None
 
@@ -252,15 +252,14 @@ def _ingress(raw: object) -> IngressSettings:
 def _host(raw: object) -> HostSettings:
     values = Section.read(raw, "host", {*_HOST_PERCENTS, *_HOST_OTHERS})
     percents = {key: values.number(key, *limits, "per cent") for key, limits in _HOST_PERCENTS.items()}
-    stamp = values.optional_path_name("backup_stamp")
     return HostSettings(
         **percents,
         clock=values.boolean("clock_check", default=True),
         certificate_name=values.optional_host("certificate_name"),
         certificate_port=values.port("certificate_port", 443),
         certificate_days=values.whole("certificate_days", 14, 1, 60),
-        backup_stamp=Path(stamp) if stamp else None,
-        backup_max_age=values.whole("backup_max_age_hours", 26, 1, 24 * 31) * HOUR,
+        backups=values.boolean("backups", default=False),
+        backup_max_age=values.whole("backup_max_age_hours", 2, 1, 24 * 31) * HOUR,
         integrity_hour=_hour(values),
     )
 

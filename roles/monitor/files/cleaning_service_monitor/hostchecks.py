@@ -1,4 +1,4 @@
-"""The host itself: disk, memory, clock, certificate, backup, the last release, and once a day the database's integrity.
+"""The host itself: disk, memory, clock, certificate, backups, the last release, once a day the database's integrity.
 
 Only a full disk is SICK, because only a full disk has a cure. Everything else is DEGRADED: for a person.
 """
@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cleaning_service_host.commands import Command, CommandError, last_line
 
+from cleaning_service_monitor.backups import BACKUP, Backups
 from cleaning_service_monitor.config import Config
 from cleaning_service_monitor.ladder import DAY, DISK, HOUR, Health, Verdict
 
@@ -100,6 +102,7 @@ class HostChecker:
         one_off = ["run", "--rm", "--no-deps", "-T", "--env", "LOG_FILE=", "api", "check-database"]
         self._integrity = _Errand([*config.compose, *one_off], HOUR)
         self._integrity_on = ""  # the day of the last check
+        self._backups = Backups(config.directory, self._settings.backup_max_age)
         self._next: dict[str, float] = {}
 
     @property
@@ -110,11 +113,16 @@ class HostChecker:
             "memory": True,
             "clock": True,
             "certificate": bool(self._settings.certificate_name),
-            "backup": self._settings.backup_stamp is not None,
+            BACKUP: self._settings.backups,
             "database": self._settings.integrity_hour is not None,
             "release": True,
         }
         return tuple(name for name, here in wanted.items() if here)
+
+    @property
+    def backups(self) -> list[dict[str, Any]] | None:
+        """What everybody may know of each backup, as of the last look; None where there are none to look at."""
+        return self._backups.public if self._settings.backups else None
 
     def look(self) -> list[Verdict]:
         """Judge everything; takes no longer than a few calls of the system."""
@@ -123,7 +131,7 @@ class HostChecker:
             "memory": self._memory,
             "clock": self._clock,
             "certificate": self._certificate_end,
-            "backup": self._backup,
+            BACKUP: self._backup,
             "database": self._database,
             "release": self._release,
         }
@@ -187,16 +195,7 @@ class HostChecker:
         return Verdict("certificate", Health.OK)
 
     def _backup(self) -> Verdict:
-        stamp = self._settings.backup_stamp
-        if stamp is None:
-            return Verdict("backup", Health.OK)
-        try:
-            hours = (self._clocks.wall() - stamp.stat().st_mtime) / HOUR
-        except OSError:
-            return Verdict("backup", Health.DEGRADED, "there is no good backup yet")
-        if hours * HOUR > self._settings.backup_max_age:
-            return Verdict("backup", Health.DEGRADED, f"the last good backup is {hours:.0f} hours old")
-        return Verdict("backup", Health.OK)
+        return self._backups.look(self._clocks.wall(), self._clocks.steady())
 
     def _database(self) -> Verdict:
         """Check the whole file once a day, in a container of its own: only the API's SQLite may open it.

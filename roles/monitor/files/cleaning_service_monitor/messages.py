@@ -26,7 +26,7 @@ _HINTS = {
     "memory": "free -m; docker stats --no-stream; dmesg | grep -i oom",
     "clock": "timedatectl; systemctl status systemd-timesyncd.service",
     "certificate": "docker logs --tail 50 of the proxy's container; does the domain still point to this host?",
-    "backup": "systemctl list-timers; systemctl --failed",
+    "backup": "cleaning-service-backup status",
     "release": "cleaning-service-release list; mend the release or go back with playbooks/rollback.yml",
     "database": "restore the last good backup, unless the check of the database is well when run again",
 }

@@ -1,12 +1,13 @@
 """What Prometheus may collect of the monitor, in its text format, for node_exporter's directory of text files."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cleaning_service_monitor.ladder import Health
 
 _PREFIX = "cleaning_service_monitor"
+_BACKUP_PREFIX = "cleaning_service_backup"
 _LABEL_PARTS = {"incidents": 2, "cures": 4}  # words of a counter's key
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 _BARE_RETURN = re.compile(r"\r")  # readers may take it for the end of the line
@@ -56,12 +57,38 @@ def render(status: Mapping[str, Any], counters: Mapping[str, float]) -> str:
         ),
         _family("incidents_total", "counter", "Incidents that have begun.", incidents),
         _family("cures_total", "counter", "Cures that have ended, by their outcome.", cures),
+        *_backups(status["backups"], status["updated"]),
     )
     return "".join(families)
 
 
-def _family(name: str, kind: str, about: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> str:
-    full = f"{_PREFIX}_{name}"
+def _backups(sources: Sequence[Mapping[str, Any]] | None, now: float) -> Iterator[str]:
+    """Tell of each backup what is known; a source of which something is not known has no such sample."""
+    if sources is None:
+        return
+    drills = [({"source": source["name"]}, source["drill"]) for source in sources if source["drill"]]
+    ages = [({"source": source["name"]}, now - source["at"]) for source in sources if source["at"] is not None]
+    behind: list[tuple[dict[str, str], float]] = [
+        ({}, source["behind"]) for source in sources if source["behind"] is not None
+    ]
+    families = (
+        ("age_seconds", "Age of the newest backup.", ages),
+        ("drill_age_seconds", "Age of the last drill.", [(labels, now - drill["at"]) for labels, drill in drills]),
+        (
+            "drill_ok",
+            "1 where the last drill restored the data, else 0.",
+            [(labels, float(drill["succeeded"])) for labels, drill in drills],
+        ),
+        ("replica_behind_seconds", "How far the replica is behind the database.", behind),
+    )
+    for name, about, samples in families:
+        yield _family(name, "gauge", about, samples, prefix=_BACKUP_PREFIX)
+
+
+def _family(
+    name: str, kind: str, about: str, samples: Iterable[tuple[Mapping[str, str], float]], prefix: str = _PREFIX
+) -> str:
+    full = f"{prefix}_{name}"
     lines = [f"# HELP {full} {about}", f"# TYPE {full} {kind}"]
     lines += [f"{full}{_labels(labels)} {value!r}" for labels, value in samples]
     return "\n".join(lines) + "\n"

@@ -66,7 +66,7 @@ class Monitor:
             requires={INGRESS: [_of_kind(config, "proxy"), _of_kind(config, "api")]},
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311
         )
-        self._reporter = Reporter(config, self._log, self._last_lines)
+        self._reporter = Reporter(config, self._log, self._last_lines, lambda: self._host.backups)
         self._state = StateFile(config.state_dir)
         self._run_lock = RunLock(config.state_dir)
         self._maintenance = Maintenance(config.state_dir)

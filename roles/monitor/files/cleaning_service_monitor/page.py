@@ -25,6 +25,7 @@ _HEALTH_MARKS = {
     "blocked": "bad",
     "forbidden": "bad",
 }
+_BACKUP_MARKS = {"ok": "ok", "degraded": "warn", "unknown": "none"}
 _SERVICE_MARKS = {"ok": "ok", "degraded": "warn", "starting": "work", "outage": "bad", "unknown": "none"}
 _COLOURS = {"ok": "1a7f4b", "warn": "9a6700", "bad": "c0352b", "work": "2563a8", "none": "68737d"}
 # Each mark has a shape of its own: a tick in a disc, a triangle, an octagon, two bars in a disc, a ring.
@@ -68,7 +69,8 @@ p{margin:0 0 6px}p:last-child{margin-bottom:0}
 .t-ok{--tone:var(--ok)}.t-warn{--tone:var(--warn)}.t-bad{--tone:var(--bad)}.t-work{--tone:var(--work)}
 .t-none{--tone:var(--none)}
 .person{border-left:4px solid var(--bad);padding-left:12px;margin-top:10px;font-weight:600}
-.component{padding:14px 0;border-top:1px solid var(--line)}.component:first-of-type{border-top:0}
+.component,.backup{padding:14px 0;border-top:1px solid var(--line)}.component:first-of-type,
+.backup:first-of-type{border-top:0}.backup p{margin:2px 0 0}
 .row{display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 16px;align-items:baseline}
 .head{flex-wrap:nowrap}.state .mark{align-self:center}
 .state{display:inline-flex;gap:7px;align-items:baseline;flex:none;max-width:50%;color:var(--tone);
@@ -125,6 +127,7 @@ def render(status: Mapping[str, Any], language: str) -> str:
         f'<div class="part"><h2>{texts.operator}</h2><p class="soft">{texts.operator_about}</p></div>\n',
         _current(status, texts, now),
         _components(status, texts, now),
+        _backups(status["backups"], texts, now),
         _chart(status["response"], (texts.response, texts.response_about), texts, now),
         _chart(status["registration"], (texts.registration, texts.registration_about), texts, now),
         _past(status, texts, now),
@@ -254,6 +257,49 @@ def _component(component: Mapping[str, Any], status: Mapping[str, Any], texts: T
         _since(component["since"], texts, now, person),
         _uptime(status["days"].get(component["name"], []), texts, now),
     )
+
+
+def _backups(sources: Sequence[Mapping[str, Any]] | None, texts: Texts, now: float) -> str:
+    """Tell of each backup how old it is and when a restore has proven it."""
+    if sources is None:
+        return ""
+    told = "".join(_backup(source, texts, now) for source in sources)
+    told = told or f'<p class="soft">{texts.backups_unknown}</p>'
+    return f'<section class="card"><h3>{texts.backups}</h3><p class="soft">{texts.backups_about}</p>{told}</section>\n'
+
+
+def _backup(source: Mapping[str, Any], texts: Texts, now: float) -> str:
+    name, health = str(source["name"]), str(source["health"])
+    recency, proof = _recency(source, texts, now), _proof(source["drill"], texts, now)
+    lines = [f'<p class="soft">{line}</p>' for line in (recency, proof) if line]
+    return (
+        f'<article class="backup t-{_BACKUP_MARKS.get(health, "none")}"><div class="row head">'
+        f"<h4>{html.escape(_cut(texts.backup_names.get(name, name), _MAX_NAME))}</h4>"
+        f'<span class="state">{_mark(_BACKUP_MARKS.get(health, "none"))}'
+        f"{html.escape(_cut(texts.backup_health.get(health, health), _MAX_NAME))}</span></div>"
+        f"{''.join(lines)}</article>"
+    )
+
+
+def _recency(source: Mapping[str, Any], texts: Texts, now: float) -> str:
+    if source["name"] == "replica":
+        if source["behind"] is None:
+            return texts.replica_unknown
+        behind = texts.duration(float(source["behind"]))
+        return texts.replica_behind.format(duration=behind) if source["behind"] else texts.replica_level
+    return "" if source["at"] is None else texts.backup_age.format(duration=texts.duration(now - float(source["at"])))
+
+
+def _proof(drill: Mapping[str, Any] | None, texts: Texts, now: float) -> str:
+    if drill is None:
+        return texts.never_proven
+    moment = _time(float(drill["at"]), texts, now, seconds=False)
+    if not drill["succeeded"]:
+        return texts.drill_failed.format(moment=moment)
+    if drill["bookings"] is None or drill["seconds"] is None:
+        return texts.proven.format(moment=moment)
+    bookings, seconds = texts.count(drill["bookings"], "booking"), texts.duration(float(drill["seconds"]))
+    return texts.proven_restored.format(moment=moment, bookings=bookings, duration=seconds)
 
 
 def _row(heading: str, mark: str, word: str, since: str, uptime: str) -> str:

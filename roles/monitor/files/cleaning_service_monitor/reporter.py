@@ -13,8 +13,9 @@ from typing import Any
 
 from cleaning_service_host.files import write_text_atomically
 
-from cleaning_service_monitor import messages, metrics, page, services
+from cleaning_service_monitor import backups, messages, metrics, page, services
 from cleaning_service_monitor.alert_settings import AlertSettings
+from cleaning_service_monitor.backups import BACKUP
 from cleaning_service_monitor.config import Config
 from cleaning_service_monitor.courier import Courier
 from cleaning_service_monitor.cures import Outcome
@@ -39,12 +40,20 @@ class Reporter:
         config: the settings.
         log: for what a person reads on the host.
         evidence: returns the last lines of a component's log.
+        known_of_backups: returns what everybody may know of each backup; None where there are none to look at.
     """
 
-    def __init__(self, config: Config, log: EventLog, evidence: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: EventLog,
+        evidence: Callable[[str], list[str]],
+        known_of_backups: Callable[[], list[dict[str, Any]] | None] = lambda: None,
+    ) -> None:
         self._config = config
         self._log = log
         self._evidence = evidence
+        self._known_of_backups = known_of_backups
         self._settings: AlertSettings = config.alerts
         self._host = self._settings.host or socket.gethostname()
         self._incidents = Incidents()
@@ -104,6 +113,11 @@ class Reporter:
             self._count("incidents", component)
             self._log.event(Level.WARNING, component, "incident-opened", id=incident.id, cause=cause)
             self._alert("problem", incident, now)
+        elif component == BACKUP and backups.has_news(cause, known.cause):
+            # One component, several faults: another one must not wait unseen until the first is over.
+            known.cause = cause
+            self._log.event(Level.WARNING, component, "incident-grown", id=known.id, cause=cause)
+            self._alert("reminder", known, now)
         return incident
 
     def cured_by_docker(self, incident: Incident, at: float) -> None:
@@ -153,6 +167,8 @@ class Reporter:
             self._alert("resolved", incident, now)
         for incident in self._incidents.current_ones():
             if now - incident.told >= self._settings.reminder_interval:
+                if incident.component == BACKUP and (cause := tracks[BACKUP].cause):
+                    incident.cause = cause  # of several faults, those that are left
                 self._alert("reminder", incident, now)
         self._incidents.prune(now)
         self._send(now)
@@ -196,6 +212,8 @@ class Reporter:
         incidents = [asdict(incident) for incident in self._incidents.newest(_PUBLIC_INCIDENTS)]
         for incident in incidents:
             del incident["evidence"], incident["told"]
+            if incident["component"] == BACKUP:
+                incident["cause"] = backups.published(incident["cause"])
         names = list(tracks)
         return {
             "version": 1,
@@ -215,6 +233,7 @@ class Reporter:
                 for name, track in tracks.items()
             ],
             "services": self._services(now, tracks),
+            "backups": self._known_of_backups(),
             "incidents": incidents,
             "days": self._history.days(now, self._incidents.every(), names),
             "response": self._history.response(now),

@@ -29,6 +29,8 @@ class Texts:
         names: of components; `{number}` counts replicas.
         health: of programs, by the component's health.
         host_health: of the host's own, by the health.
+        backup_names: of what is restored from, by the source.
+        backup_health: of that, by its health; `unknown`: there is nothing yet.
         actions: the cures.
         units: the forms of day, hour, minute, second and others: for 1, for 2 to 4, for more, for a fraction.
     """
@@ -70,6 +72,19 @@ class Texts:
     bars_legend: Sequence[str]
     not_watched: str
     day_down: str
+    backups: str
+    backups_about: str
+    backups_unknown: str
+    backup_names: Mapping[str, str]
+    backup_health: Mapping[str, str]
+    backup_age: str
+    replica_behind: str
+    replica_level: str
+    replica_unknown: str
+    proven: str
+    proven_restored: str
+    drill_failed: str
+    never_proven: str
     response: str
     response_about: str
     registration: str
@@ -219,7 +234,7 @@ ENGLISH = Texts(
         "memory": "Memory",
         "clock": "Clock",
         "certificate": "Certificate",
-        "backup": "Backup",
+        "backup": "Backups",
         "database": "Database",
         "release": "Last release",
     },
@@ -255,6 +270,23 @@ ENGLISH = Texts(
     bars_legend=("no incident", "short incident", "over 1 hour", "not watched"),
     not_watched="not watched",
     day_down="{day}: incidents of {duration}",
+    backups="Backups",
+    backups_about="Copies of the database, and the trial restores that prove them.",
+    backups_unknown="Nothing is known of the backups: none has been reported yet.",
+    backup_names={
+        "local": "Copies on this server",
+        "remote": "Copies elsewhere",
+        "replica": "Continuous copy",
+    },
+    backup_health={"ok": "Fine", "degraded": "Needs attention", "unknown": "No copy yet"},
+    backup_age="Age of the newest: {duration}.",
+    replica_behind="Behind the database by: {duration}.",
+    replica_level="It holds everything that the database holds.",
+    replica_unknown="How far it is behind is not known.",
+    proven="Last proven: {moment}.",
+    proven_restored="Last proven: {moment}. Restored: {bookings}, took {duration}.",
+    drill_failed="The last trial restore failed: {moment}.",
+    never_proven="Not proven yet: no trial restore has been made.",
     response="Response time",
     response_about="of the slowest replica, last 24 hours",
     registration="Registration time",
@@ -294,6 +326,7 @@ ENGLISH = Texts(
         "hour": ("hour", "hours", "hours", "hours"),
         "minute": ("minute", "minutes", "minutes", "minutes"),
         "second": ("second", "seconds", "seconds", "seconds"),
+        "booking": ("booking", "bookings", "bookings", "bookings"),
         "step": ("step", "steps", "steps", "steps"),
         "incident": ("older incident", "older incidents", "older incidents", "older incidents"),
         "on day": ("day", "days", "days", "days"),
@@ -374,7 +407,7 @@ RUSSIAN = Texts(
         "memory": "Память",
         "clock": "Часы",
         "certificate": "Сертификат",
-        "backup": "Резервная копия",
+        "backup": "Резервные копии",
         "database": "База данных",
         "release": "Последний выпуск",
     },
@@ -410,6 +443,23 @@ RUSSIAN = Texts(
     bars_legend=("без сбоев", "короткий сбой", "больше 1 часа", "нет данных"),
     not_watched="нет данных",
     day_down="{day}: сбои, {duration}",
+    backups="Резервные копии",
+    backups_about="Копии базы данных и пробные восстановления, которые подтверждают их пригодность.",
+    backups_unknown="О резервных копиях пока ничего не известно: сведений о них ещё не было.",
+    backup_names={
+        "local": "Копии на этом сервере",
+        "remote": "Копии вне сервера",
+        "replica": "Непрерывная копия",
+    },
+    backup_health={"ok": "В порядке", "degraded": "Требует внимания", "unknown": "Копии ещё нет"},
+    backup_age="Возраст последней: {duration}.",
+    replica_behind="Отставание от базы данных: {duration}.",
+    replica_level="Содержит всё, что есть в базе данных.",
+    replica_unknown="Отставание от базы данных неизвестно.",
+    proven="Проверено восстановлением: {moment}.",
+    proven_restored="Проверено восстановлением: {moment}. Восстановлено: {bookings}, длительность: {duration}.",
+    drill_failed="Последнее пробное восстановление не удалось: {moment}.",
+    never_proven="Ещё не проверено: пробных восстановлений не было.",
     response="Время ответа",
     response_about="самой медленной реплики, за последние 24 часа",
     registration="Время регистрации",
@@ -449,6 +499,7 @@ RUSSIAN = Texts(
         "hour": ("час", "часа", "часов", "часа"),
         "minute": ("минута", "минуты", "минут", "минуты"),
         "second": ("секунда", "секунды", "секунд", "секунды"),
+        "booking": ("заказ", "заказа", "заказов", "заказа"),
         "step": ("шаг", "шага", "шагов", "шага"),
         "incident": ("более ранний сбой", "более ранних сбоя", "более ранних сбоев", "более раннего сбоя"),
         "on day": ("дня", "дней", "дней", "дня"),
