@@ -116,6 +116,36 @@ RULES: Mapping[str, Rule] = {
     "stack_redis_memory_mb": _between(32, _TB, _MEMORY),
     "stack_proxy_memory_mb": _between(64, _TB, _MEMORY),
     "stack_uid": _between(1000, 999_999_999),
+    "backup_directory": _DIRECTORY,
+    "backup_host": _like("[A-Za-z0-9][A-Za-z0-9._-]*", "a name of letters, digits, `.`, `_` and `-`", 100),
+    "backup_interval_minutes": _between(5, 1440, "minutes"),
+    "backup_local_repository": _optional(
+        _like(r"(/[A-Za-z0-9_.-]+){2,}", "an absolute path, two levels deep at least", 200)
+    ),
+    "backup_repository": _optional(
+        _like(
+            rf"sftp://[A-Za-z0-9._-]+@[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9_./-]+|s3:{_WEB}|rest:{_WEB}",
+            "sftp://USER@HOST:PORT//DIRECTORY, s3:https://HOST/BUCKET/PATH or rest:https://HOST/PATH",
+        )
+    ),
+    "backup_repository_ca": _optional(_FILE),
+    "backup_sftp_key": _optional(_FILE),
+    "backup_sftp_host_key": _optional(
+        _like(r"\S+ (ssh|ecdsa)-\S+ [A-Za-z0-9+/=]+( .*)?", "a line of known_hosts", 2000)
+    ),
+    "backup_key": _optional(_like(r"[!-~]{20,200}", "20 to 200 printable characters without spaces")),
+    "backup_key_file": _optional(_like("/.*", "an absolute path", 500)),
+    "backup_repository_user": _like(".*", "at most 500 characters"),
+    "backup_repository_secret": _like(".*", "at most 500 characters"),
+    "backup_keep_hourly": _between(0, 100_000),
+    "backup_keep_daily": _between(0, 10_000),
+    "backup_keep_weekly": _between(0, 10_000),
+    "backup_keep_monthly": _between(0, 10_000),
+    "backup_drill_time": _like(r"[A-Za-z0-9*.,:/ -]+", "a time of systemd.timer such as Sun 03:30", 60),
+    "backup_check_mb": _between(1, _TB, _MEMORY),
+    "backup_set_aside_keep": _between(1, 1000),
+    "backup_set_aside_mb": _between(0, _TB, _MEMORY),
+    "backup_reserve_mb": _between(0, _TB, _MEMORY),
     "monitor_directory": _DIRECTORY,
     "monitor_api_replicas": _between(1, 8),
 }
@@ -141,9 +171,24 @@ def of_stack(values: Mapping[str, Any]) -> Iterator[str]:
         yield "stack_request_timeout must be larger than stack_database_timeout and stack_redis_timeout: it holds both."
 
 
+def of_backup(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of the backups' variables do not go together, a sentence each."""
+    remote = values["backup_repository"]
+    if not remote and not values["backup_local_repository"]:
+        yield "backup_local_repository or backup_repository must be set: backups have to be kept somewhere."
+    if not any(values[f"backup_keep_{each}"] for each in ("hourly", "daily", "weekly", "monthly")):
+        yield "backup_keep_hourly, _daily, _weekly and _monthly must not all be 0."
+    if remote.startswith("sftp:") and not (values["backup_sftp_key"] and values["backup_sftp_host_key"]):
+        yield "backup_sftp_key and backup_sftp_host_key must be set with a backup_repository that begins with sftp://."
+    if bool(values["backup_repository_user"]) != bool(values["backup_repository_secret"]):
+        yield "backup_repository_user and backup_repository_secret must be set both, or neither."
+    if remote.startswith("s3:") and not values["backup_repository_user"]:
+        yield "backup_repository_user and backup_repository_secret must be set with a backup_repository of S3."
+
+
 def of_none(_values: Mapping[str, Any]) -> Iterator[str]:
     """Say nothing: the variables of most roles do not depend on each other."""
     yield from ()
 
 
-RELATIONS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"stack": of_stack}
+RELATIONS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"stack": of_stack, "backup": of_backup}

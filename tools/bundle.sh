@@ -20,6 +20,7 @@ packages=(
     python3 python3-venv python3-apt apt-utils iproute2
     ca-certificates curl logrotate procps systemd-timesyncd tzdata
     docker.io docker-cli docker-compose iptables apparmor
+    restic openssh-client
 )
 
 play() {

@@ -8,6 +8,7 @@ declare -A package_of=([mmdebstrap]=mmdebstrap [dockerd]=docker.io)
 if [ "${1:-}" = tests ]; then
     package_of+=(
         [shellcheck]=shellcheck [redis-server]=redis-server [jq]=jq [pg_ctlcluster]=postgresql [chromium]=chromium [npm]=npm
+        [restic]=restic
     )
 fi
 packages=()

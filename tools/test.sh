@@ -39,7 +39,7 @@ openapi_lint() {
 lint() {
     step "ruff check" ruff check
     step "ruff format" ruff format --check
-    step "mypy" mypy app tests bench roles/monitor/files roles/stack/files settings_check action_plugins lookup_plugins library molecule tools/failed_tests.py
+    step "mypy" mypy app tests bench roles/monitor/files roles/stack/files roles/backup/files settings_check action_plugins lookup_plugins library molecule tools/failed_tests.py
     step "yamllint" yamllint --strict .
     step "shellcheck" shell_scripts
     step "ansible-lint" ansible-lint --profile production --strict --offline

@@ -25,7 +25,7 @@ from settings_check.rules import RULES
 from settings_check.variables import complaints
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("baseline", "docker", "stack", "monitor")
+ROLES = ("baseline", "docker", "stack", "backup", "monitor")
 HUGE, LONG = 10**10, "x" * 5000
 FILE = str(ROOT / "README.md")
 SECRET = "s" * 40
@@ -34,6 +34,7 @@ SMTP: dict[str, object] = {
     "monitor_alert_smtp_from": "a@example.org",
     "monitor_alert_smtp_to": ["b@example.org"],
 }
+REPOSITORY: dict[str, object] = {"backup_repository": "s3:https://storage.example.org/bucket"}
 MAIL: dict[str, object] = {"stack_smtp_host": "mail.example.org", "stack_mail_from": "a@example.org"}
 
 # A right value of each variable whose default is empty, and what it needs beside it.
@@ -65,6 +66,14 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "stack_canary_token": (SECRET, {}),
     "stack_proxy_token": (SECRET, {}),
     "stack_redis_password": (SECRET, {}),
+    "backup_repository": ("rest:https://backup.example.org/office", {}),
+    "backup_repository_user": ("office", {**REPOSITORY, "backup_repository_secret": "p #$w"}),
+    "backup_repository_secret": ("p #$w", {**REPOSITORY, "backup_repository_user": "office"}),
+    "backup_repository_ca": (FILE, {}),
+    "backup_sftp_key": (FILE, {}),
+    "backup_sftp_host_key": ("backup.example.org ssh-ed25519 AAAA", {}),
+    "backup_key": (SECRET, {}),
+    "backup_key_file": ("/home/operator/backup-key.vault", {}),
     "monitor_certificate_name": ("api.example.org", {}),
     "monitor_alert_telegram_token": ("1:a_b-C", {"monitor_alert_telegram_chat_id": "-100"}),
     "monitor_alert_telegram_chat_id": ("-100", {"monitor_alert_telegram_token": "1:a_b-C"}),

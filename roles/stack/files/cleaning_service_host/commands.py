@@ -6,7 +6,9 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 _KILL_TIMEOUT = 5.0  # seconds; a process in uninterruptible sleep survives SIGKILL
 _SLICE = 1.0  # seconds between two signs of life while a command is waited for
@@ -26,6 +28,19 @@ class CommandError(Exception):
         self.output = output or ""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a command runs.
+
+    Attributes:
+        directory: None for the caller's.
+        environment: variables besides the caller's.
+    """
+
+    directory: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Command:
     """A command that runs beside the caller.
 
@@ -33,12 +48,20 @@ class Command:
         command: program and arguments.
         timeout: seconds, after which the whole group is killed.
         errors: return what it writes to standard error too. It is part of what an error says in any case.
+        surroundings: other than the caller's.
 
     Raises:
         CommandError: it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], timeout: float, *, errors: bool = True) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        timeout: float,
+        *,
+        errors: bool = True,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._shown = " ".join(command)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -52,6 +75,8 @@ class Command:
                 stdout=self._outputs[0],
                 stderr=self._outputs[-1],
                 start_new_session=True,
+                cwd=surroundings.directory if surroundings else None,
+                env=os.environ | surroundings.environment if surroundings else None,
             )
         except OSError as error:
             self._let_go()
@@ -95,7 +120,12 @@ class Command:
 
 
 def run_command(
-    command: Sequence[str], timeout: float, alive: Callable[[], None] = lambda: None, *, errors: bool = True
+    command: Sequence[str],
+    timeout: float,
+    alive: Callable[[], None] = lambda: None,
+    *,
+    errors: bool = True,
+    surroundings: Surroundings | None = None,
 ) -> str:
     """Run a command to its end and return its output. An exception that passes through ends the command.
 
@@ -104,11 +134,12 @@ def run_command(
         timeout: seconds, after which the whole group is killed.
         alive: called every second meanwhile.
         errors: return what it writes to standard error too.
+        surroundings: other than the caller's.
 
     Raises:
         CommandError: it cannot be started, fails, or takes longer.
     """
-    running = Command(command, timeout, errors=errors)
+    running = Command(command, timeout, errors=errors, surroundings=surroundings)
     try:
         while (said := running.wait(_SLICE)) is None:
             alive()

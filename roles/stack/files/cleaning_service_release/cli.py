@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cleaning_service_host.units import go_into_a_unit
+
 from cleaning_service_release import owners
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError, SupersededError
 from cleaning_service_release.journal import Journal, api_image
@@ -67,7 +69,10 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "list":
             return _list(layout, as_json=options.json)
         if not options.here:
-            _go_into_a_unit(arguments, options.by)
+            go_into_a_unit(
+                "cleaning_service_release", [*arguments, "--by", options.by, "--here"],
+                longest=LOCK_PATIENCE + WHOLE, to_end=RETURN,
+            )  # fmt: skip
         return _carry_out(layout, options)
     except BusyError as error:
         sys.stderr.write(f"{error}\n")
@@ -191,21 +196,6 @@ def _list(layout: Layout, *, as_json: bool) -> int:
             f"{f' ({entry.reason})' if entry.reason else ''}\n"
         )
     return 0
-
-
-def _go_into_a_unit(arguments: Sequence[str], by: str) -> None:
-    """Go on in a unit of its own, which outlives the caller; returns only where there is no systemd."""
-    if not Path("/run/systemd/system").exists():
-        return
-    unit = f"cleaning-service-release-{os.getpid()}"
-    command = [
-        "systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--unit={unit}", "--service-type=exec",
-        f"--property=RuntimeMaxSec={LOCK_PATIENCE + WHOLE:g}", f"--property=TimeoutStopSec={RETURN}",
-        "--property=KillMode=mixed", "--property=After=docker.service",
-        "--setenv=PYTHONDONTWRITEBYTECODE=1", f"--working-directory={Path(__file__).parent.parent}",
-        sys.executable, "-m", "cleaning_service_release", *arguments, "--by", by, "--here",
-    ]  # fmt: skip
-    os.execvp(command[0], command)  # noqa: S606
 
 
 def _complain(error: ReleaseError) -> None:

@@ -143,6 +143,10 @@ class Compose:
         as_it_is = () if recreate else ("--no-recreate",)
         self._run("up", "--detach", "--no-deps", *as_it_is, "--pull", "never", service, timeout=UP)
 
+    def stop(self, services: Sequence[Service]) -> None:
+        """Stop the containers of services, each within its own grace period."""
+        self._run("stop", *(service.name for service in services), timeout=UP)
+
     def remove_unwanted(self) -> None:
         """Remove containers of services that the file does not name any more, and start what is missing."""
         wanted = {service.name for service in self.services()}

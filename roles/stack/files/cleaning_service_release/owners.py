@@ -29,7 +29,7 @@ def mend(layout: Layout, *, check: bool = False) -> list[str]:
     Raises:
         ReleaseError: it cannot be done, or there is no compose file to take the user from.
     """
-    user, group = _user(layout)
+    user, group = user_of(layout)
     found: list[str] = []
     try:
         for place in OWNED:
@@ -47,8 +47,12 @@ def mend(layout: Layout, *, check: bool = False) -> list[str]:
     return found
 
 
-def _user(layout: Layout) -> tuple[int, int]:
-    """Return the user and group that the containers run as."""
+def user_of(layout: Layout) -> tuple[int, int]:
+    """Return the user and group that the containers run as.
+
+    Raises:
+        ReleaseError: there is no compose file to take them from.
+    """
     for file in (layout.compose_file, layout.wanted / layout.compose_file.name):
         if file.exists() and (match := _USER.search(file.read_text(encoding="utf-8"))):
             return int(match[1]), int(match[2])

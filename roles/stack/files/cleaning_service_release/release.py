@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from cleaning_service_host.files import write_atomically
 
@@ -48,6 +49,19 @@ class Order:
     choose: Callable[[], Path]
     kind: str
     by: str
+
+
+class Exchange(Protocol):
+    """Puts other data in place, while nobody has them open."""
+
+    def put(self) -> None:
+        """Set aside what is there, and put the new data in place."""
+
+    def done(self) -> None:
+        """Know that the API works with them."""
+
+    def undo(self) -> None:
+        """Put back what was set aside; also after a `put` that failed half way, and after `done`."""
 
 
 class Releaser:
@@ -128,15 +142,87 @@ class Releaser:
             interrupted = layout.under_way.exists()
             if interrupted:
                 self._say("a release was interrupted: end it with playbooks/deploy.yml, or take it back: rollback")
-            for service in services:
-                # Of an interrupted release nobody has seen whether it works: what runs goes on as it is.
-                self._compose.up(service.name, recreate=not interrupted)
-            self._compose.remove_unwanted()
-            for service in services:
-                within = probes.patience(service.start_period, 0)
-                probes.await_ready(service, service.container, service.url, self._token(), within)
-            self._rehearse(services)
+            # Of an interrupted release nobody has seen whether it works: what runs goes on as it is.
+            self._start(services, recreate=not interrupted)
         compose.run(["systemctl", "enable", "--quiet", "--now", _MONITOR_SERVICE], timeout=compose.UP)
+
+    def exchange_data(self, exchange: Exchange, by: str) -> None:
+        """Stop the API, have its data exchanged, see that it works with the new ones, and start it.
+
+        On a server without a release so far the data are put in place, and the first release starts the API on them.
+
+        Raises:
+            BusyError: a release does not end.
+            NotReturnedError: that failed, and the API does not work with the data of before either.
+            ReleaseError: it failed, and the API works with the data of before.
+        """
+        layout = self._layout
+        layout.releases.mkdir(mode=0o700, exist_ok=True)
+        order = Order(lambda: layout.directory, "restore", by)
+        with self._locked(order), self._monitor_quiet(order):
+            if not layout.in_place():
+                exchange.put()
+                layout.database_made.touch()
+                exchange.done()
+                return
+            self._compose.refuse_strangers()
+            services = self._compose.services()
+            self._require_images(services)
+            begun, image = time.monotonic(), api_image(layout.directory)
+            entry = Entry(self._journal.new_id(), order.kind, "done", by, image, image, [], 0.0)
+            replicas = [service for service in services if service.kind == "api"]
+            try:
+                self._compose.stop(replicas)
+                exchange.put()
+                self._mend_owners()
+                self._compose.once(replicas[0].name, "migrate")
+                layout.database_made.touch()
+                self._try_out(replicas[0])
+                exchange.done()
+                self._start(services)
+            except Exception as error:  # whatever it is, the data of before have to come back
+                failure = self._take_back(exchange, services, error)
+                outcome = "failed" if isinstance(failure, NotReturnedError) else "returned"
+                with contextlib.suppress(OSError):
+                    self._journal.write(replace(entry, outcome=outcome, reason=str(failure), seconds=_since(begun)))
+                raise failure from error
+            self._journal.write(replace(entry, seconds=_since(begun)))
+
+    def exchange_back(self, undo: Callable[[], object], by: str) -> None:
+        """Stop the API, have its data of before put back, and start it: an exchange was killed.
+
+        Raises:
+            ReleaseError: it does not work.
+        """
+        with self._locked(order := Order(lambda: self._layout.directory, "restore", by)), self._monitor_quiet(order):
+            services = self._compose.services()
+            self._compose.stop([service for service in services if service.kind == "api"])
+            undo()
+            self._mend_owners()
+            self._start(services)
+
+    def _take_back(self, exchange: Exchange, services: Sequence[Service], error: Exception) -> ReleaseError:
+        """Bring the data of before back; returns the error to end with."""
+        self._say(f"failed: {error}")
+        try:
+            self._compose.stop([service for service in services if service.kind == "api"])
+            exchange.undo()
+            self._mend_owners()
+            self._start(services)
+        except (ReleaseError, OSError) as second:
+            return NotReturnedError(f"{error}; and the API does not work with the data of before either: {second}")
+        self._say("the data of before are back, and the API works with them")
+        return ReleaseError(f"{error}; the data of before are back")
+
+    def _start(self, services: Sequence[Service], *, recreate: bool = True) -> None:
+        """Start all that does not run, and see that it works; `recreate`: replace where due."""
+        for service in services:
+            self._compose.up(service.name, recreate=recreate)
+        self._compose.remove_unwanted()
+        for service in services:
+            within = probes.patience(service.start_period, 0)
+            probes.await_ready(service, service.container, service.url, self._token(), within)
+        self._rehearse(services)
 
     def _mend_owners(self) -> None:
         """See to the owners of the data, and have containers that ended for them start from the beginning."""
@@ -338,7 +424,7 @@ class Releaser:
         try:
             url = self._compose.candidate(api, compose.CANDIDATE)
             seconds = self._await_ready(api, compose.CANDIDATE, url, self._patience(api))
-            self._say(f"the new image was ready within {seconds:.1f} s beside the replica that serves")
+            self._say(f"a replica that gets no requests was ready within {seconds:.1f} s")
         finally:
             self._compose.remove(compose.CANDIDATE)
 

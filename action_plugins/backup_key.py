@@ -1,0 +1,137 @@
+"""Ansible action: the key of the backups, which is known outside the server, or the run ends with a sentence."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: backup_key
+short_description: Finds, makes and keeps the key of the backups
+description:
+  - The key is, in this order, the one that is given; the one in the vault-encrypted file on the controller; the one
+    that the host has; a new one.
+  - Where a vault's password is known, a key that is in no file yet is written to the file, encrypted.
+  - Where none is, and no key is given, a repository elsewhere is refused: its backups would be lost with the host.
+options:
+  key:
+    description: The key that is given; empty for none.
+    type: str
+  file:
+    description: The vault-encrypted file on the controller; empty for none.
+    type: str
+  remote:
+    description: Whether there is a repository elsewhere than on the host.
+    type: bool
+  known:
+    description: The key that the host has; empty for none.
+    type: str
+  only_check:
+    description: Only see whether there is, or can be, a key.
+    type: bool
+"""
+EXAMPLES = r"""
+- backup_key:
+    file: "{{ inventory_dir }}/backup-key.vault"
+    remote: true
+"""
+RETURN = r"""
+key:
+  description: The key.
+  type: str
+where:
+  description: Where it is known from now on, besides the host, as C(variable), C(file) or C(host) for nowhere.
+  type: str
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.parsing.vault import VaultLib
+from ansible.plugins.action import ActionBase
+
+LENGTH = 32  # bytes of chance
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """Sees to the key."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset({"key", "file", "remote", "known", "only_check"})
+
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the key and where it is known."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = self._task.args
+        given, known = str(arguments.get("key") or ""), str(arguments.get("known") or "")
+        file = Path(str(arguments.get("file"))) if arguments.get("file") else None
+        check = boolean(arguments.get("only_check", False)) or self._task.check_mode
+        if given:
+            return result | {"changed": False, "key": given, "where": "variable"}
+        try:
+            if file and file.exists():
+                return result | {"changed": False, "key": self._read(file), "where": "file"}
+            if file and self._vault().secrets:
+                key = known or secrets.token_urlsafe(LENGTH)
+                changed = False
+                if not check:
+                    key, changed = self._write(file, key)
+                return result | {"changed": changed, "key": key, "where": "file"}
+        except AnsibleError as error:
+            return result | {"failed": True, "msg": str(error)}
+        if boolean(arguments.get("remote", False)):
+            return result | {"failed": True, "msg": _REFUSAL.format(file=file or "a file of the inventory")}
+        return result | {"changed": False, "key": known or secrets.token_urlsafe(LENGTH), "where": "host"}
+
+    def _vault(self) -> VaultLib:
+        return self._loader._vault  # noqa: SLF001  # Ansible has no other way to it
+
+    def _read(self, file: Path) -> str:
+        """Return the key in a file.
+
+        Raises:
+            AnsibleError: it cannot be read or decrypted.
+        """
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise AnsibleError(f"{file}, the key of the backups, cannot be read: {error.strerror}") from error
+        if not content.startswith(b"$ANSIBLE_VAULT"):
+            raise AnsibleError(f"{file}, the key of the backups, is not encrypted: run `ansible-vault encrypt {file}`")
+        try:
+            return str(self._vault().decrypt(content).decode().strip())
+        except AnsibleError as error:
+            raise AnsibleError(
+                f"{file}, the key of the backups, cannot be decrypted: give the vault's password with --ask-vault-pass "
+                f"or --vault-password-file ({error})"
+            ) from error
+
+    def _write(self, file: Path, key: str) -> tuple[str, bool]:
+        """Write the key, encrypted, unless another host's task has just written one; returns what the file has.
+
+        Raises:
+            AnsibleError: it cannot be written.
+        """
+        secret = self._vault().encrypt(f"{key}\n")
+        part = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            part.write_bytes(secret if isinstance(secret, bytes) else secret.encode())
+            part.chmod(0o600)
+            try:
+                os.link(part, file)  # at once or not at all, and never over another one
+            except FileExistsError:
+                return self._read(file), False
+            finally:
+                part.unlink()
+        except OSError as error:
+            raise AnsibleError(f"the key of the backups cannot be written to {file}: {error.strerror}") from error
+        return key, True
+
+
+_REFUSAL = (
+    "backup_repository is set, and its key would be known to the server alone: with the server, all backups would be "
+    "lost. Run the playbook with a vault's password (--ask-vault-pass, or --vault-password-file), and the key is made "
+    "and kept in {file}; or set backup_key (20 characters or more) where you keep your secrets."
+)

@@ -1,0 +1,104 @@
+"""Where backups have their files on the server, their lock, and whether there is room."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cleaning_service_release.layout import Layout, read_json
+
+from cleaning_service_backup.errors import BackupError, BusyError
+from cleaning_service_backup.settings import Settings
+
+PATIENCE = 1800.0  # seconds to wait for another backup, drill or restore
+
+
+class Place:
+    """The directories of one service's backups.
+
+    Args:
+        settings: of the backups.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.layout = Layout(settings.directory)
+        top = settings.directory / "backup"
+        self.top = top
+        self.key_file = top / "key"
+        self.status = top / "status.json"
+        self.replica_status = top / "replica.json"
+        self.staging = top / "staging"
+        self.scratch = top / "scratch"
+        self.under_way = top / "restore-under-way.json"
+        self.set_aside = self.layout.database.parent / "set-aside"
+        self._lock = top / "lock"
+        self._reserve = settings.reserve_mb * 1_000_000
+
+    @contextlib.contextmanager
+    def locked(self, what: str, say: Callable[[str], None], patience: float = PATIENCE) -> Iterator[None]:
+        """Hold the lock: one backup, drill or restore at a time. It ends with the process that holds it.
+
+        Raises:
+            BusyError: another one does not end.
+        """
+        self.top.mkdir(mode=0o700, exist_ok=True)
+        with self._lock.open("a+", encoding="utf-8") as file:
+            deadline, told = time.monotonic() + patience, False
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    owner = read_json(self._lock)
+                    who = f"a {owner.get('what', 'backup')} (process {owner.get('pid', '?')})"
+                    if time.monotonic() >= deadline:
+                        raise BusyError(f"{who} is under way and has not ended within {patience:g} s") from None
+                    if not told:
+                        say(f"waiting for {who}")
+                        told = True
+                    time.sleep(0.5)
+            file.seek(0)
+            file.truncate()
+            json.dump({"what": what, "pid": os.getpid()}, file)
+            file.flush()
+            yield
+
+    @contextlib.contextmanager
+    def emptied(self, directory: Path) -> Iterator[Path]:
+        """Have an empty directory, which goes afterwards; nobody but root, and who is given it, reads it."""
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700, parents=True)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def database_size(self) -> int:
+        """Return the bytes of the live database; 0 where there is none."""
+        try:
+            return self.layout.database.stat().st_size
+        except OSError:
+            return 0
+
+    def require_room(self, directory: Path, needed: float, what: str) -> None:
+        """See that a disk has room, and that some is left afterwards.
+
+        Args:
+            directory: on that disk; the first of its parents that exists counts.
+            needed: bytes.
+            what: needs it, for the sentence.
+
+        Raises:
+            BackupError: it has not.
+        """
+        there = next(each for each in (directory, *directory.parents) if each.exists())
+        free = shutil.disk_usage(there).free
+        if free < needed + self._reserve:
+            raise BackupError(
+                f"{what} needs {needed / 1e6:.0f} MB in {directory} and leaves {self._reserve / 1e6:.0f} MB free, and "
+                f"{free / 1e6:.0f} MB are free: make room (docs/operations.md)"
+            )
