@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "--from", dest="source", default="", choices=["", "history", LOCAL, REMOTE, REPLICA], help="only from there"
     )
+    restore.add_argument("--file", type=Path, metavar="FILE", help="a copy: of `export`, or a snapshot of a release")
     restore.add_argument("--check", action="store_true", help="only say what it would do")
     restore.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="who does it, for the journal")
     restore.add_argument("--server-files", action="store_true", help=argparse.SUPPRESS)
@@ -120,14 +121,15 @@ def _drill(settings: Settings, place: Place, _options: argparse.Namespace, _argu
 
 def _restore(settings: Settings, place: Place, options: argparse.Namespace, arguments: Sequence[str]) -> int:
     restorer = Restorer(settings, place, _say)
-    wish = Wish(options.at, options.snapshot, options.source)
+    wish = Wish(options.at, options.snapshot, options.source, _callers(options.file) if options.file else None)
     if options.check:
         restorer.foretell(wish)
         return OK
     if not options.here:
         # It outlives the caller, and whatever ends it, what was there before comes back.
         go_into_a_unit(
-            "cleaning_service_backup", [*arguments, "--by", options.by, "--here"],
+            "cleaning_service_backup",
+            [*arguments, "--by", options.by, "--here", *(["--file", str(wish.file)] if wish.file else [])],
             longest=_WHOLE + PATIENCE + LOCK_PATIENCE,
             afterwards=f"{sys.executable} -m cleaning_service_backup --directory {settings.directory} recover",
         )  # fmt: skip
@@ -178,7 +180,7 @@ def _list(settings: Settings, place: Place, options: argparse.Namespace, _argume
 
 
 def _export(settings: Settings, place: Place, options: argparse.Namespace, _arguments: Sequence[str]) -> int:
-    target = Path(os.environ.get("CLEANING_SERVICE_CALLED_FROM", "."), options.file)
+    target = _callers(options.file)
     with place.locked("backup", _say):
         size = History(settings, place, _say).export(target)
     _say(f"{target}: {size} bytes, checked")
@@ -210,6 +212,11 @@ def _change_key(settings: Settings, place: Place, _options: argparse.Namespace, 
         changed = change_key(sys.stdin.read().strip(), place, History(settings, place, _say))
     _say("changed" if changed else UNCHANGED)
     return OK
+
+
+def _callers(file: Path) -> Path:
+    """Return a file that the caller has named, who may have been in another directory."""
+    return Path(os.environ.get("CLEANING_SERVICE_CALLED_FROM", "."), file)
 
 
 def _moment(text: str) -> float:

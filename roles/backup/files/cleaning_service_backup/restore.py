@@ -39,11 +39,13 @@ class Wish:
         at: the newest data that are not younger, in seconds since the epoch; None for the newest.
         snapshot: the id of one backup, nothing for any.
         source: where it comes from: local, remote, history (both), replica, or nothing for any.
+        file: a copy of the database, if that is to be restored.
     """
 
     at: float | None = None
     snapshot: str = ""
     source: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,22 @@ class Candidate:
     """Data that could be restored.
 
     Attributes:
-        source: local, remote or replica.
+        source: local, remote, replica or file.
         moment: that they are of; of the replica, that they are not younger than. In seconds since the epoch.
         backup: the one of the history that it is; None for the replica.
         repository: its repository.
+        file: the copy of the database that it is.
     """
 
     source: str
     moment: float
     backup: Backup | None = None
     repository: Repository | None = None
+    file: Path | None = None
 
     def __str__(self) -> str:
+        if self.file:
+            return f"the copy {self.file}, which was written {moment(self.moment)}"
         if self.backup is None:
             return f"the replica, as of {moment(self.moment)} or a little before"
         return f"the backup {self.backup.id} of the {self.source} repository, of {moment(self.moment)}"
@@ -104,6 +110,10 @@ class Sources:
         Raises:
             BackupError: nothing does.
         """
+        if wish.file:
+            if not wish.file.is_file():
+                raise BackupError(f"there is no file {wish.file}")
+            return [Candidate("file", wish.file.stat().st_mtime, file=wish.file)]
         found, failures = self._of_history(wish)
         if self.replica and not wish.snapshot and wish.source in ("", REPLICA):
             # It is never older than the history but by what it lags behind, so it is tried first.
@@ -143,11 +153,18 @@ class Sources:
             BackupError: they cannot be fetched, or are not good.
         """
         manifest: dict[str, Any] = {}
+        at = candidate.moment
         if candidate.repository and candidate.backup:
             manifest = json.loads(candidate.repository.read(candidate.backup, MANIFEST))
             self._require_room(directory, float(manifest["bytes"]))
             candidate.repository.fetch(candidate.backup, directory, DATABASE)
             at = float(manifest["moment"])
+        elif candidate.file:
+            beside = candidate.file.with_name(f"{candidate.file.name}-wal")
+            if beside.exists() and beside.stat().st_size:
+                raise BackupError(f"it is not all of a database: {beside} belongs to it; use `cleaning-service-backup export`")
+            self._require_room(directory, candidate.file.stat().st_size)
+            shutil.copyfile(candidate.file, directory / DATABASE)
         elif self.replica:
             self._require_room(directory, self._place.database_size())
             at = self.replica.restore(directory / DATABASE, candidate.moment)
