@@ -171,11 +171,12 @@ def test_nothing_begins_anew_while_the_database_is_exchanged(scene: Scene) -> No
 
 def test_files_that_are_gone_at_the_far_side_are_found_and_made_again(scene: Scene) -> None:
     scene.look(FAR_INTERVAL)
-    looks = scene.replica.looks
+    looks, seen = scene.replica.looks, scene.now
     scene.replica.restorable = BeginAnewError("files were removed")
     found = scene.look(FAR_INTERVAL)
     assert scene.replica.looks > looks
     assert found["failure"] == "files were removed"
+    assert scene.now - seen <= found["behind"] <= scene.now - seen + FAR_INTERVAL
     scene.look(PATIENCE + INTERVAL)
     assert scene.replica.restarts == 1
     scene.replica.restorable = None

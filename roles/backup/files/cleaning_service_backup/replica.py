@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.commands import CommandError, last_line, run_command
+from cleaning_service_host.commands import CommandError, run_command
 from cleaning_service_release.layout import Layout
 
 from cleaning_service_backup.errors import BackupError
@@ -36,7 +36,6 @@ _CONFINED = (
     *("--pull", "never", "--init", "--read-only", "--tmpfs", "/tmp:size=16m"),  # noqa: S108  # in the container
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--memory", "256m", "--pids-limit", "64", "--cpu-shares", "64", "--log-driver", "none"),
-    *("--env", "SSL_CERT_FILE=/etc/litestream/ca.crt"),  # where there is one; besides the image's own
 )
 _LOST = ("no matching backup files", "non-contiguous")  # what Litestream says where files are missing
 
@@ -224,7 +223,7 @@ class Replica:
     @contextlib.contextmanager
     def _writable(self, target: Path) -> Iterator[Path]:
         """Have a directory beside a file that is the containers' user's."""
-        directory = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        directory = target.absolute().with_name(f".{target.name}.{secrets.token_hex(4)}")
         directory.mkdir(mode=0o700)
         try:
             user, group = map(int, self._settings.user.split(":"))
@@ -247,7 +246,9 @@ class Replica:
         name = f"cleaning_service_replica_{secrets.token_hex(4)}"
         command = ["docker", "run", "--rm", "--name", name, *_CONFINED, "--user", self._settings.user]
         command += [part for source, place in mounts.items() for part in ("--mount", _bind(source, place))]
-        command += [self._settings.image, *arguments]
+        if (self._directory / "replica/config/ca.crt").exists():
+            command += ["--env", "SSL_CERT_FILE=/etc/litestream/ca.crt"]  # besides the image's own
+        command += ["--entrypoint", "litestream", self._settings.image, *arguments]
         try:
             return run_command(command, timeout, errors=False)
         except CommandError as error:
@@ -294,9 +295,9 @@ def _read_plan(said: str) -> _Plan:
 
 
 def _reason(error: CommandError) -> str:
-    """Return what Litestream says, or, where it says nothing, which command failed."""
-    said = last_line(error.output).removeprefix("Error: ")
-    return _shortened(said) if said else str(error)
+    """Return what Litestream or Docker says, or, where they say nothing, which command failed."""
+    said = [line for line in error.output.splitlines() if line.strip() and not line.startswith("Run 'docker ")]
+    return _shortened(said[-1].removeprefix("Error: ")) if said else str(error)
 
 
 def _shortened(text: str) -> str:

@@ -72,13 +72,13 @@ class Watch:
         now = self._clock()
         try:
             transaction = self._replica.confirm()
-            self._confirmed = now
-            if self._lost or now - self._looked >= FAR_INTERVAL:
-                self._looked = now
-                self._replica.require_restorable(transaction)
-                self._lost = False
+            try:
+                if self._lost or now - self._looked >= FAR_INTERVAL:
+                    self._look_at_far_side(transaction, now)
+            finally:
+                if not self._lost:
+                    self._confirmed = now
         except BeginAnewError as error:
-            self._lost = self._lost or self._looked == now
             if self._helpless is None:
                 self._helpless = now
             return str(error)
@@ -87,6 +87,15 @@ class Watch:
             return str(error)
         self._helpless = None
         return ""
+
+    def _look_at_far_side(self, transaction: int, now: float) -> None:
+        self._looked = now
+        try:
+            self._replica.require_restorable(transaction)
+        except BeginAnewError:
+            self._lost = True
+            raise
+        self._lost = False
 
     def _write(self, failure: str) -> None:
         now = self._clock()
