@@ -10,6 +10,8 @@ compile() {
 compile pyproject.toml --output-file app/requirements.txt
 compile --group controller --constraint app/requirements.txt --output-file requirements/controller.txt
 compile --no-annotate --group proxy --output-file roles/stack/files/images/proxy/requirements.txt
+compile --no-annotate --group replica --output-file roles/stack/files/images/replica/requirements.txt
 compile pyproject.toml --group dev --constraint app/requirements.txt --constraint requirements/controller.txt \
-    --constraint roles/stack/files/images/proxy/requirements.txt --output-file requirements/dev.txt
+    --constraint roles/stack/files/images/proxy/requirements.txt --constraint roles/stack/files/images/replica/requirements.txt \
+    --output-file requirements/dev.txt
 compile --no-annotate --group bootstrap --output-file requirements/bootstrap.txt

@@ -77,6 +77,7 @@ _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"({_LABEL}\.)+(?=[A-Za-z]){_LABEL}"
 # Neither Caddy nor Compose may find in it what means something to them.
 _WEB = r"https?://[^\s\"'`${}\\]+"
+_SERVER = r"https?://[A-Za-z0-9.-]+(:[0-9]+)?"
 _SECRET = _optional(_like("[A-Za-z0-9_-]{32,128}", "32 to 128 letters, digits, `-` or `_`"))
 
 RULES: Mapping[str, Rule] = {
@@ -146,6 +147,24 @@ RULES: Mapping[str, Rule] = {
     "backup_set_aside_keep": _between(1, 1000),
     "backup_set_aside_mb": _between(0, _TB, _MEMORY),
     "backup_reserve_mb": _between(0, _TB, _MEMORY),
+    "backup_replica": _optional(
+        _like(
+            rf"sftp://[A-Za-z0-9._-]+@[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9_./-]+|s3:{_SERVER}(/[A-Za-z0-9_.=-]+){{2,}}"
+            r"|(/[A-Za-z0-9_.-]+){2,}",
+            "s3:https://HOST/BUCKET/PATH, sftp://USER@HOST:PORT//DIRECTORY or an absolute path of two levels or more",
+        )
+    ),
+    "backup_replica_user": _like("[!-~]*", "printable characters without spaces", 200),
+    "backup_replica_secret": _like("[!-~]*", "printable characters without spaces", 200),
+    "backup_replica_region": _like("[a-z0-9-]{1,40}", "a name such as eu-central-1"),
+    "backup_replica_sftp_key": _optional(_FILE),
+    "backup_replica_sftp_host_key": _optional(
+        _like(r"(\S+ )?(ssh|ecdsa)-\S+ [A-Za-z0-9+/=]+( .*)?", "a line of known_hosts", 2000)
+    ),
+    "backup_replica_ca": _optional(_FILE),
+    "backup_replica_fine_hours": _between(1, 48, "hours"),
+    "backup_replica_days": _between(1, 90, "days"),
+    "backup_replica_memory_mb": _between(96, _TB, _MEMORY),
     "monitor_directory": _DIRECTORY,
     "monitor_api_replicas": _between(1, 8),
 }
@@ -184,6 +203,13 @@ def of_backup(values: Mapping[str, Any]) -> Iterator[str]:
         yield "backup_repository_user and backup_repository_secret must be set both, or neither."
     if remote.startswith("s3:") and not values["backup_repository_user"]:
         yield "backup_repository_user and backup_repository_secret must be set with a backup_repository of S3."
+    replica = values["backup_replica"]
+    if replica.startswith("s3:") and not (values["backup_replica_user"] and values["backup_replica_secret"]):
+        yield "backup_replica_user and backup_replica_secret must be set with a backup_replica of S3."
+    if replica.startswith("sftp:") and not (
+        values["backup_replica_sftp_key"] and values["backup_replica_sftp_host_key"]
+    ):
+        yield "backup_replica_sftp_key and backup_replica_sftp_host_key must be set with a backup_replica of SFTP."
 
 
 def of_none(_values: Mapping[str, Any]) -> Iterator[str]:

@@ -123,18 +123,15 @@ def test_a_safe_copy_and_its_way_back(host: Host, world: httpx.Client) -> None:
         r"^## Copy of the database$(.*?)^## ", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     assert section
-    copy, _unsafe, check, put_back = re.findall(r"(?:^    .+\n)+", section[1], re.MULTILINE)
+    copy, _unsafe, put_back = re.findall(r"(?:^    .+\n)+", section[1], re.MULTILINE)
     earlier, later = new_user(), new_user()
     assert world.post("/api/v1/auth/register", json=earlier).status_code == 201
     assert host.check_output(copy).endswith(" bytes, checked")
     name = host.check_output(f"cd {DIRECTORY}/data && ls backup_*.db")
     assert world.post("/api/v1/auth/register", json=later).status_code == 201
     try:
-        assert host.check_output(check.replace("backup_….db", name)) == "sound"
-        *steps, look = put_back.replace("backup_….db", name).strip().splitlines()
-        host.check_output("\n".join([f"cd {DIRECTORY}", "set -e", *steps]))
-        wait_until(lambda: host.run(look).rc == 0, 30, "everything well with the copy in place")
+        assert "restored: " in host.check_output(f"cd {DIRECTORY} && {put_back.replace('backup_….db', name)}")
         # Whoever is there already is refused.
         assert [world.post("/api/v1/auth/register", json=user).status_code for user in (earlier, later)] == [409, 201]
     finally:
-        host.check_output(f"cd {DIRECTORY}/data && rm -rf backup_* before")
+        host.check_output(f"cd {DIRECTORY}/data && rm -rf backup_* set-aside")

@@ -26,9 +26,11 @@ from cleaning_service_backup.errors import BackupError, BusyError
 from cleaning_service_backup.history import History
 from cleaning_service_backup.keys import change_key
 from cleaning_service_backup.place import PATIENCE, Place
+from cleaning_service_backup.replica import Replica
 from cleaning_service_backup.restore import Restorer, Wish, recover
 from cleaning_service_backup.settings import LOCAL, REMOTE, REPLICA, Settings, load
 from cleaning_service_backup.status import Status, age, moment, told
+from cleaning_service_backup.watch import Watch
 
 OK, FAILED, PERSON, BUSY = 0, 1, 2, 75
 UNCHANGED = "unchanged"
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     command("make", _make)
     command("change-key", _change_key)
     command("recover", _recover)
+    command("watch-replica", _watch_replica)
     return parser
 
 
@@ -140,6 +143,11 @@ def _restore(settings: Settings, place: Place, options: argparse.Namespace, argu
             _say("\n".join(restorer.restore_server(wish)) or UNCHANGED)
         else:
             restorer.restore(wish, options.by)
+    return OK
+
+
+def _watch_replica(settings: Settings, place: Place, _options: argparse.Namespace, _arguments: Sequence[str]) -> int:
+    Watch(Replica(settings, place.layout), place.layout, place, _say).run()
     return OK
 
 

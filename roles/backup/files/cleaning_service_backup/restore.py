@@ -155,20 +155,40 @@ class Sources:
         manifest: dict[str, Any] = {}
         at = candidate.moment
         if candidate.repository and candidate.backup:
-            manifest = json.loads(candidate.repository.read(candidate.backup, MANIFEST))
+            manifest = self._manifest(candidate)
             self._require_room(directory, float(manifest["bytes"]))
             candidate.repository.fetch(candidate.backup, directory, DATABASE)
             at = float(manifest["moment"])
         elif candidate.file:
             beside = candidate.file.with_name(f"{candidate.file.name}-wal")
             if beside.exists() and beside.stat().st_size:
-                raise BackupError(f"it is not all of a database: {beside} belongs to it; use `cleaning-service-backup export`")
+                raise BackupError(
+                    f"it is not all of a database: {beside} belongs to it; use `cleaning-service-backup export`"
+                )
             self._require_room(directory, candidate.file.stat().st_size)
             shutil.copyfile(candidate.file, directory / DATABASE)
         elif self.replica:
             self._require_room(directory, self._place.database_size())
             at = self.replica.restore(directory / DATABASE, candidate.moment)
         return self._examined(directory, at, manifest)
+
+    def require_newest(self, candidate: Candidate, fetched: Fetched, others: Sequence[Candidate]) -> None:
+        """See that a replica is not one that has stood still since the newest backup.
+
+        Raises:
+            BackupError: it is.
+        """
+        newest = next((each for each in others if each.repository), None)
+        if candidate.source != REPLICA or newest is None or newest.moment <= fetched.moment:
+            return
+        manifest = self._manifest(newest)
+        if manifest.get("rows") != fetched.rows:
+            raise BackupError(f"its last write is of {moment(fetched.moment)}, and {newest} has more in it")
+
+    def _manifest(self, candidate: Candidate) -> dict[str, Any]:
+        if candidate.repository is None or candidate.backup is None:
+            return {}
+        return dict(json.loads(candidate.repository.read(candidate.backup, MANIFEST)))
 
     def _require_room(self, directory: Path, size: float) -> None:
         self._place.require_room(directory, _ROOM * size, "the restored database")
@@ -254,7 +274,9 @@ class Restorer:
         for candidate in candidates:
             self._say(f"fetching {candidate}")
             try:
-                return self._sources.fetch(candidate, directory)
+                fetched = self._sources.fetch(candidate, directory)
+                self._sources.require_newest(candidate, fetched, candidates)
+                return fetched
             except BackupError as error:
                 failures.append(f"{candidate}: {error}")
                 self._say(f"not good: {error}")
