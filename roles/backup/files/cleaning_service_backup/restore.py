@@ -276,12 +276,13 @@ class Restorer:
             try:
                 fetched = self._sources.fetch(candidate, directory)
                 self._sources.require_newest(candidate, fetched, candidates)
-                return fetched
             except BackupError as error:
                 failures.append(f"{candidate}: {error}")
                 self._say(f"not good: {error}")
                 if only:
                     break
+            else:
+                return fetched
             for each in directory.iterdir():
                 shutil.rmtree(each) if each.is_dir() else each.unlink()
         raise BackupError(f"nothing was restored: {'; '.join(failures)}")
