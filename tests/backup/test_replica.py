@@ -58,7 +58,7 @@ def test_a_version_with_an_older_sqlite_makes_no_image(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
     """An image with Litestream and nothing else."""
-    name = "cleaning-service-test/replica:1"
+    name = f"cleaning-service-test/replica:{os.getpid()}"  # each worker of the tests has its own
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(LITESTREAM, "usr/bin/litestream")
