@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-release release standalone test-long lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-backup bench-release release standalone test-long lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -84,6 +84,9 @@ bench-recovery: test-machine setup ## measure recovery after faults, by who watc
 
 bench-clients: up ## measure what clients that misbehave do to the others, on the demo host (about 10 minutes)
 	@python -m bench.clients
+
+bench-backup: up ## measure backups, restores, what is lost and what others notice, on the demo host (about 20 minutes)
+	@python -m bench.backup
 
 bench-release: up ## measure releases, rollbacks and runs without a change, on the demo host (about 8 minutes)
 	@python -m bench.release

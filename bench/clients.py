@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -85,12 +85,14 @@ class WellBehaved:
             raise RuntimeError(f"{SERVICES} answers {answer.status}: {answer.data!r}")
         self._order = {"service_id": answer.json()["items"][0]["id"], "square_metres": 60, "rooms": 3, "hours": 2}
 
-    def work(self, seconds: float) -> Measured:
-        """Send requests for so many seconds and wait for their answers."""
+    def work(self, seconds: float, rate: float = RATE, until: Callable[[], bool] = lambda: False) -> Measured:
+        """Send requests at a rate for so many seconds, or until something is so, and wait for their answers."""
         begun, sent = time.monotonic(), []
         with ThreadPoolExecutor(THREADS) as threads:
-            for number in range(round(seconds * RATE)):
-                due = begun + number / RATE
+            for number in range(round(seconds * rate)):
+                if until():
+                    break
+                due = begun + number / rate
                 time.sleep(max(0.0, due - time.monotonic()))
                 sent.append(threads.submit(self._send, number, due))
         return _measured(sent)
