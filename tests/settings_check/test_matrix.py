@@ -73,7 +73,7 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "backup_sftp_key": (FILE, {}),
     "backup_sftp_host_key": ("backup.example.org ssh-ed25519 AAAA", {}),
     "backup_key": (SECRET, {}),
-    "backup_key_file": ("/home/operator/backup-key.vault", {}),
+    "backup_key_file": ("/home/operator/backup-key.vault.txt", {}),
     "monitor_certificate_name": ("api.example.org", {}),
     "monitor_alert_telegram_token": ("1:a_b-C", {"monitor_alert_telegram_chat_id": "-100"}),
     "monitor_alert_telegram_chat_id": ("-100", {"monitor_alert_telegram_token": "1:a_b-C"}),
