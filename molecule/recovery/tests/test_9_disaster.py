@@ -71,9 +71,7 @@ def test_a_lost_server_is_brought_back(host: Host, world: httpx.Client, checkout
     late = [at - moment for at in lost.values()]
     span = f", acknowledged {min(late):.1f} to {max(late):.1f} s after it" if late else ""
     last = max(writer.at.values()) - moment
-    print(
-        f"{len(writer.at)} writes acknowledged, the last {last:.1f} s after the moment of the backup; {len(lost)} lost{span}"
-    )
+    print(f"{len(writer.at)} writes acknowledged, the last {last:.1f} s after the backup; {len(lost)} lost{span}")
     assert found["integrity"] == "ok"
     assert not earlier, f"acknowledged before the moment of the backup: {earlier}"
     assert lost, "all writes after the backup are there: this proves nothing"
