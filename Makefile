@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-backup bench-release release standalone test-long lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-backup bench-release release recovery standalone test-long lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,8 +47,8 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, a bundle (about 45 minutes)
-	@tools/test.sh lint unit default faults release standalone
+test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, backups and a lost server, a bundle (about 55 minutes)
+	@tools/test.sh lint unit default faults release recovery standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
 	@tools/test.sh lint
@@ -65,11 +65,14 @@ faults: test-machine setup ## converge a real host and inject 26 faults, one aft
 release: test-machine setup ## converge a real host and release, well and badly, under load (about 15 minutes)
 	@tools/test.sh release
 
+recovery: test-machine setup ## converge a real host, damage and destroy it, and bring its data back (about 10 minutes)
+	@tools/test.sh recovery
+
 standalone: test-machine setup ## set up a server by scripts/setup_stable.sh, from a bundle without a network and from a checkout (about 10 minutes)
 	@LONG=1 tools/test.sh standalone
 
-test-long: test-machine setup ## what takes too long for every change: all faults, 24 releases in a row, operators killed at 5 moments, servers from a bundle and a checkout
-	@LONG=1 RELEASES=24 MOMENTS=5 tools/test.sh faults release standalone
+test-long: test-machine setup ## what takes too long for every change: all faults, 24 releases in a row, operators killed at 5 moments, backups and restores at 60, servers from a bundle and a checkout
+	@LONG=1 RELEASES=24 MOMENTS=5 tools/test.sh faults release recovery standalone
 
 # The host comes last: it would take a share of the processors from the others.
 bench: test-machine setup ## measure speed and scale against what the framework and the hash can do, and the demo host's memory (about 15 minutes)

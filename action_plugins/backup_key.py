@@ -29,7 +29,7 @@ options:
 """
 EXAMPLES = r"""
 - backup_key:
-    file: "{{ inventory_dir }}/backup-key.vault"
+    file: "{{ inventory_dir }}/backup-key.vault.txt"
     remote: true
 """
 RETURN = r"""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the named groups of checks, goes on after a failure, and ends with one summary line.
-# Usage: test.sh [lint] [unit] [default] [faults] [release] [standalone]
+# Usage: test.sh [lint] [unit] [default] [faults] [release] [recovery] [standalone]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -144,12 +144,12 @@ clean_up() {
 
 for group in "$@"; do
     case $group in
-        lint | unit | default | faults | release | standalone) ;;
-        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release and standalone" >&2; exit 2 ;;
+        lint | unit | default | faults | release | recovery | standalone) ;;
+        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release, recovery and standalone" >&2; exit 2 ;;
     esac
 done
 groups=" $* " scenarios=()
-for each in default faults release standalone; do
+for each in default faults release recovery standalone; do
     if wanted "$each"; then scenarios+=("$each"); fi
 done
 if [ "${#scenarios[@]}" -gt 0 ]; then
@@ -173,6 +173,7 @@ if wanted faults; then scenario faults; fi
 together
 if wanted unit; then unit_alone; fi
 if wanted release; then scenario release; fi
+if wanted recovery; then scenario recovery; fi
 
 printf '\n'
 passed=$(grep --count '^passed' "$outcomes") failed=$(grep --count '^failed' "$outcomes")

@@ -79,7 +79,7 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "backup_replica_sftp_key": (FILE, {}),
     "backup_replica_sftp_host_key": ("[host.example]:2222 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", {}),
     "backup_replica_ca": (FILE, {}),
-    "backup_key_file": ("/home/operator/backup-key.vault", {}),
+    "backup_key_file": ("/home/operator/backup-key.vault.txt", {}),
     "monitor_certificate_name": ("api.example.org", {}),
     "monitor_alert_telegram_token": ("1:a_b-C", {"monitor_alert_telegram_chat_id": "-100"}),
     "monitor_alert_telegram_chat_id": ("-100", {"monitor_alert_telegram_token": "1:a_b-C"}),

@@ -162,7 +162,9 @@ def _recover(settings: Settings, place: Place, _options: argparse.Namespace, _ar
             return OK
         workshop.clear()
         if place.layout.in_place():
-            Releaser(place.layout, _say).exchange_back(lambda: recover(settings, place, _say), "recovery")
+            Releaser(place.layout, _say).exchange_back(
+                lambda: recover(settings, place, _say), "recovery", begun=place.under_way.exists()
+            )
         else:
             recover(settings, place, _say)
     return OK

@@ -188,16 +188,22 @@ class Releaser:
                 raise failure from error
             self._journal.write(replace(entry, seconds=_since(begun)))
 
-    def exchange_back(self, undo: Callable[[], object], by: str) -> None:
-        """Stop the API, have its data of before put back, and start it: an exchange was killed.
+    def exchange_back(self, undo: Callable[[], object], by: str, *, begun: bool) -> None:
+        """Have the API run with its data of before: an exchange was killed.
+
+        Args:
+            undo: puts the data of before back.
+            by: who does it, for the monitor's log.
+            begun: whether anything was exchanged; if not, containers that run go on.
 
         Raises:
             ReleaseError: it does not work.
         """
         with self._locked(order := Order(lambda: self._layout.directory, "restore", by)), self._monitor_quiet(order):
             services = self._compose.services()
-            self._compose.stop([service for service in services if service.kind == "api"])
-            undo()
+            if begun:
+                self._compose.stop([service for service in services if service.kind == "api"])
+                undo()
             self._mend_owners()
             self._start(services)
 

@@ -1,0 +1,66 @@
+"""The converged host with a small company, the far side, and a client outside both."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import testinfra
+from backups import FAR, TIMERS
+from bounded import leave_long_out
+from checkout import Checkout
+from converged import HOST, ROOT, address, all_healthy, seed, wait_until
+from testinfra.host import Host
+from webhook import Receiver
+
+
+@pytest.fixture(scope="session")
+def host() -> Host:
+    """The test host, through `docker exec`; no backup begins by itself while the tests look on."""
+    host = testinfra.get_host(f"docker://{HOST}")
+    host.check_output(f"systemctl stop {TIMERS}")
+    seed(host)
+    return host
+
+
+@pytest.fixture(scope="session")
+def far() -> Host:
+    """The host that keeps the backups elsewhere."""
+    return testinfra.get_host(f"docker://{FAR}")
+
+
+@pytest.fixture(scope="session")
+def receiver(host: Host) -> Iterator[Receiver]:
+    """Listens where the host's inventory says that alerts are to go."""
+    receiver = Receiver.told_by(host)
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def checkout() -> Checkout:
+    """This checkout, to run playbooks from."""
+    return Checkout(ROOT)
+
+
+@pytest.fixture
+def world() -> Iterator[httpx.Client]:
+    """A client outside the host, which sees what the world sees."""
+    with httpx.Client(base_url=f"http://{address()}", timeout=40, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _timed(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test begins with a healthy stack, and its time is printed."""
+    wait_until(lambda: all_healthy(host), 120, "every container healthy before the test")
+    began = time.monotonic()
+    yield
+    print(f"\n{request.node.name}: {time.monotonic() - began:.0f} s")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the order of their files, and within a file as they are written there; those marked `long` if LONG is set."""
+    items.sort(key=lambda item: Path(item.location[0]).name)
+    leave_long_out(config, items)

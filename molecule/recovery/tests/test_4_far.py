@@ -1,0 +1,106 @@
+"""The far side: away, opened with another key, and attacked by the server's own root."""
+
+import json
+import secrets
+import shlex
+
+import pytest
+from backups import FAR_FILES, FAR_SERVER, LOCAL_FILES, PROGRAM, listed, repository
+from converged import DIRECTORY, seed
+from testinfra.host import Host
+
+KEY = f"{DIRECTORY}/backup/key"
+AWAY = f"{LOCAL_FILES}.away"
+KINDS = ("data", "index", "snapshots", "keys", "locks")
+FORBIDDEN = "403"
+
+
+def fingerprint(host: Host, directory: str) -> str:
+    """Return the names and contents of a repository's files, but for its locks, as one sum."""
+    find = f"find {directory} -type f -not -path '*/locks/*' -print0"
+    return str(host.check_output(f"{find} | sort --zero-terminated | xargs --null sha256sum | sha256sum"))
+
+
+@pytest.mark.timeout(400)
+def test_the_far_side_is_away(host: Host, far: Host) -> None:
+    """The backup here is taken all the same, and the run says what failed; the next one heals it."""
+    here, there = len(listed(host, "local")), len(listed(host, "remote"))
+    far.check_output(f"systemctl stop {FAR_SERVER}")
+    try:
+        run = host.run(f"{PROGRAM} run")
+        failure = repository(host, "remote")["failure"]
+    finally:
+        far.check_output(f"systemctl start {FAR_SERVER}")
+    print(f"\n{failure}")
+    assert run.rc == 1
+    assert failure.startswith("the remote repository: ")
+    assert failure in run.stdout
+    assert "Traceback" not in run.stdout + run.stderr
+    assert repository(host, "local")["failure"] == ""
+    assert (len(listed(host, "local")), len(listed(host, "remote"))) == (here + 1, there)
+    assert host.run(f"{PROGRAM} status").rc == 1
+    host.check_output(f"{PROGRAM} run")
+    assert repository(host, "remote")["failure"] == ""
+    assert len(listed(host, "remote")) == there + 1
+
+
+def test_another_key_opens_nothing(host: Host, far: Host) -> None:
+    before = fingerprint(host, LOCAL_FILES), fingerprint(far, FAR_FILES)
+    host.check_output(f"cp --archive {KEY} {KEY}.kept && echo {secrets.token_hex(16)} > {KEY}")
+    try:
+        runs = [host.run(f"{PROGRAM} {command}") for command in ("run", "restore", "make")]
+    finally:
+        host.check_output(f"mv {KEY}.kept {KEY}")
+    for run in runs:
+        assert run.rc == 1, run
+        assert "wrong password or no key found" in run.stdout + run.stderr
+        assert "Traceback" not in run.stderr
+    assert (fingerprint(host, LOCAL_FILES), fingerprint(far, FAR_FILES)) == before
+    host.check_output(f"{PROGRAM} run")
+    assert repository(host, "local")["failure"] == repository(host, "remote")["failure"] == ""
+
+
+def test_root_cannot_remove_what_is_elsewhere(host: Host, far: Host) -> None:
+    """With all that the server knows. What is here is gone, and the far side gives everything."""
+    host.check_output(f"{PROGRAM} run")
+    before = fingerprint(far, FAR_FILES)
+    (remote,) = (
+        each
+        for each in json.loads(host.check_output(f"cat {DIRECTORY}/backup.json"))["repositories"]
+        if each["name"] == "remote"
+    )
+    known = {**remote["environment"], "RESTIC_REPOSITORY": remote["location"], "RESTIC_PASSWORD_FILE": KEY}
+    environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in known.items())
+    ids = " ".join(each["id"] for each in listed(host, "remote"))
+    for command in (f"forget --prune {ids}", "forget --prune --keep-last 1 --group-by ''"):
+        host.run(f"env {environment} restic {command}")
+        assert fingerprint(far, FAR_FILES) == before, command
+    url = remote["location"].removeprefix("rest:")
+    user = shlex.quote(f"{known['RESTIC_REST_USERNAME']}:{known['RESTIC_REST_PASSWORD']}")
+    files = far.check_output(f"cd {FAR_FILES}/cleaning && find . -type f -printf '%f %P\\n'").splitlines()
+    urls = [
+        f"{url}{path if '/' not in path else f'{path.split(chr(47))[0]}/{name}'}"
+        for name, path in map(str.split, files)
+    ]
+    host.check_output(f"rm -rf {AWAY} && mv {LOCAL_FILES} {AWAY}")
+    try:
+        for method in ("DELETE", "POST --data-binary overwritten"):
+            asked = " ".join(f"--output /dev/null {each}" for each in urls if "/locks/" not in each)
+            said = host.run(
+                f"curl --silent --user {user} --request {method} --write-out '%{{http_code}}\\n' {asked}"
+            ).stdout
+            print(f"\n{method.split()[0]} of {len(said.split())} files: {sorted(set(said.split()))}")
+            assert set(said.split()) == {FORBIDDEN}, said
+        host.run(f"curl --silent --user {user} --request DELETE {url}")
+        assert fingerprint(far, FAR_FILES) == before
+        restored = host.run(f"{PROGRAM} restore")
+        assert restored.rc == 0, restored
+        assert "left out: the local repository" in restored.stdout
+        assert "of the remote repository" in restored.stdout
+        refused = host.run(f"{PROGRAM} run")
+        assert refused.rc == 1
+        assert "the local repository" in refused.stdout
+    finally:
+        host.check_output(f"rm -rf {LOCAL_FILES} && mv {AWAY} {LOCAL_FILES}")
+    assert "unchanged" in seed(host)
+    host.check_output(f"{PROGRAM} run")
