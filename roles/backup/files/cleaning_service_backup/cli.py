@@ -32,7 +32,7 @@ from cleaning_service_backup.settings import LOCAL, REMOTE, REPLICA, Settings, l
 from cleaning_service_backup.status import Status, age, moment, told
 from cleaning_service_backup.watch import Watch
 
-OK, FAILED, PERSON, BUSY = 0, 1, 2, 75
+OK, FAILED, PERSON, USAGE, BUSY = 0, 1, 2, 64, 75
 UNCHANGED = "unchanged"
 _DIRECTORY = Path(__file__).resolve().parents[2]  # the program lies in its directory scripts/
 _WHOLE = 4 * 3600.0  # seconds that a restore may take at most
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Returns:
-        0 done; 1 not done, and nothing is lost; 2 a person is needed; 75 another backup or release is under way.
+        0 done; 1 not done, and nothing is lost; 2 a person is needed; 64 there is no such command; 75 another backup or
+        release is under way.
     """
     options = _parser().parse_args(arguments)
     os.umask(0o077)
@@ -62,8 +63,15 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(f"{error.filename or 'the system'}: {error.strerror or error}", FAILED)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say how it is used; the usual exit code means something else here."""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cleaning-service-backup", description="Backups of the booking API.")
+    parser = _Parser(prog="cleaning-service-backup", description="Backups of the booking API.")
     parser.add_argument("--directory", type=Path, default=_DIRECTORY, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

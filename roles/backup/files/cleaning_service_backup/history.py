@@ -10,7 +10,7 @@ from typing import Any
 from cleaning_service_release.journal import Journal, api_image
 
 from cleaning_service_backup.errors import BackupError
-from cleaning_service_backup.place import Place
+from cleaning_service_backup.place import Place, copy
 from cleaning_service_backup.repository import Repository
 from cleaning_service_backup.settings import Settings
 from cleaning_service_backup.status import Status
@@ -122,20 +122,18 @@ class History:
     def _stage(self, staging: Path) -> float:
         """Lay out what a backup holds; returns the moment that its data are of."""
         layout = self._place.layout
-        copy = staging / "copy"
-        copy.mkdir()
-        taken = Workshop(layout).copy(copy)
-        (copy / DATABASE).rename(staging / DATABASE)
-        copy.rmdir()
+        copied = staging / "copy"
+        copied.mkdir()
+        taken = Workshop(layout).copy(copied)
+        (copied / DATABASE).rename(staging / DATABASE)
+        copied.rmdir()
         if broken := taken["content"]["broken_references"]:
             self._say(f"{broken} rows of the database point to nothing; they are kept as they are")
         for name in KEPT:
             source, target = layout.directory / name, staging / SERVER / name
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, symlinks=True, ignore=_TRANSIENT, ignore_dangling_symlinks=True)
-            elif source.exists():
-                shutil.copy2(source, target)
+            if source.exists():
+                copy(source, target, _TRANSIENT)
         current = Journal(layout).current() if layout.releases.exists() else None
         manifest = {
             "moment": taken["moment"],
@@ -167,7 +165,7 @@ class History:
                 name, identity=identity, at=moment, failure="", failed_at=None,
                 snapshots=len(kept), bytes=repository.size(), seconds=seconds,
             )  # fmt: skip
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             self._status.note(name, failure=str(error), failed_at=time.time())
             self._say(f"failed: {error}")
             return str(error)
@@ -184,7 +182,7 @@ class History:
                 repository.prune()
             repository.check(self._settings.check_mb)
             self._status.note(repository.name, checked=time.time(), check_failure="", bytes=repository.size())
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             self._status.note(repository.name, check_failure=str(error))
             self._say(f"failed: {error}")
             return str(error)

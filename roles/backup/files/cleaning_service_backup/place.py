@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from cleaning_service_release.layout import Layout, read_json
@@ -102,3 +102,21 @@ class Place:
                 f"{what} needs {needed / 1e6:.0f} MB in {directory} and leaves {self._reserve / 1e6:.0f} MB free, and "
                 f"{free / 1e6:.0f} MB are free: make room (docs/operations.md)"
             )
+
+
+def copy(source: Path, target: Path, ignore: Callable[[str, list[str]], Collection[str]] | None = None) -> None:
+    """Copy a file or a directory with owners and modes; a directory's files come beside those that are there.
+
+    Args:
+        source: the file or directory.
+        target: the copy; its parent is there.
+        ignore: as shutil.copytree takes it.
+    """
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, ignore=ignore, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
+    for path in (target, *(target.rglob("*") if target.is_dir() else ())):
+        with contextlib.suppress(FileNotFoundError):  # the service goes on working with what is copied
+            found = (source / path.relative_to(target)).lstat()
+            os.chown(path, found.st_uid, found.st_gid, follow_symlinks=False)

@@ -17,7 +17,11 @@ QUICK = 120.0  # seconds for what only looks; a far side that is away is given u
 LONG = 6 * 3600.0  # seconds for what moves data
 _OURS = re.compile(r"sequence=(\d+),moment=(\d+\.\d+)")
 _WRONG_KEY = "wrong password or no key found"
-_TELLING = ("wrong password", "error", "unable", "failed", "refused", "denied", "no space", "damaged", "locked")
+_TELLING = (
+    "wrong password", "error", "unable", "failed", "refused", "denied", "no space", "damaged", "locked",
+    "does not match", "does not exist",
+)  # fmt: skip
+_PASSING = "retrying after"
 _CACHE = Path("/var/cache/cleaning-service-backup")
 
 
@@ -229,6 +233,7 @@ class Repository:
 
 def _reason(error: CommandError) -> str:
     """Say in one line why restic failed; its last lines are often about something else."""
-    lines = [line.removeprefix("Fatal: ").strip() for line in error.output.splitlines() if line.strip()]
+    said = [line for line in error.output.splitlines() if line.strip() and _PASSING not in line]
+    lines = [line.removeprefix("Fatal: ").strip() for line in said]
     telling = [line for line in lines if any(word in line.lower() for word in _TELLING)]
     return "; ".join((telling or lines)[:2])[:400] or error.reason

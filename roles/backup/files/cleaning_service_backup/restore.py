@@ -1,6 +1,7 @@
 """Bringing data back: fetched beside what runs, checked, and only then exchanged; nothing is deleted."""
 
 import contextlib
+import heapq
 import json
 import os
 import shutil
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from cleaning_service_host.files import write_atomically
-from cleaning_service_release.errors import NotReturnedError, ReleaseError
+from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.layout import read_json
 from cleaning_service_release.release import Releaser
 
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.history import MANIFEST, SERVER, History, told_content
-from cleaning_service_backup.place import Place
+from cleaning_service_backup.place import Place, copy
 from cleaning_service_backup.replica import Replica
 from cleaning_service_backup.repository import Backup, Repository
 from cleaning_service_backup.settings import REPLICA, Settings
@@ -124,7 +125,7 @@ class Sources:
         return found
 
     def _of_history(self, wish: Wish) -> tuple[list[Candidate], list[str]]:
-        found: list[Candidate] = []
+        found: list[list[Candidate]] = []
         failures = []
         for repository in self._history.repositories():
             if wish.source not in ("", "history", repository.name):
@@ -135,16 +136,19 @@ class Sources:
                 failures.append(str(error))
                 self._say(f"left out: {error}")
                 continue
-            found += [
-                Candidate(repository.name, each.moment, each, repository)
-                for each in backups
-                if (not wish.snapshot or each.id.startswith(wish.snapshot))
-                and (wish.at is None or each.moment <= wish.at)
-            ]
+            found.append(
+                [
+                    Candidate(repository.name, each.moment, each, repository)
+                    for each in reversed(backups)
+                    if (not wish.snapshot or each.id.startswith(wish.snapshot))
+                    and (wish.at is None or each.moment <= wish.at)
+                ]
+            )
         # Each repository's in its own order: clocks may have been wrong, and what was taken last is the newest.
-        if wish.at is None and len({each.source for each in found}) == 1:
-            return found[::-1], failures
-        return sorted(found, key=lambda each: each.moment, reverse=True), failures
+        merged = list(heapq.merge(*found, key=lambda each: each.moment, reverse=True))
+        if wish.at is not None:
+            merged.sort(key=lambda each: each.moment, reverse=True)
+        return merged, failures
 
     def fetch(self, candidate: Candidate, directory: Path) -> Fetched:
         """Fetch data into a directory, and see that they are good.
@@ -156,9 +160,9 @@ class Sources:
         at = candidate.moment
         if candidate.repository and candidate.backup:
             manifest = self._manifest(candidate)
-            self._require_room(directory, float(manifest["bytes"]))
+            self._require_room(directory, manifest["bytes"])
             candidate.repository.fetch(candidate.backup, directory, DATABASE)
-            at = float(manifest["moment"])
+            at = manifest["moment"]
         elif candidate.file:
             beside = candidate.file.with_name(f"{candidate.file.name}-wal")
             if beside.exists() and beside.stat().st_size:
@@ -188,7 +192,11 @@ class Sources:
     def _manifest(self, candidate: Candidate) -> dict[str, Any]:
         if candidate.repository is None or candidate.backup is None:
             return {}
-        return dict(json.loads(candidate.repository.read(candidate.backup, MANIFEST)))
+        try:
+            found = dict(json.loads(candidate.repository.read(candidate.backup, MANIFEST)))
+            return {**found, "bytes": float(found["bytes"]), "moment": float(found["moment"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise BackupError(f"what it says of itself ({MANIFEST}) is damaged: {error!r}") from error
 
     def _require_room(self, directory: Path, size: float) -> None:
         self._place.require_room(directory, _ROOM * size, "the restored database")
@@ -251,6 +259,7 @@ class Restorer:
         Raises:
             BackupError: it was not done; what ran before runs.
             NotReturnedError: it was not done, and a person is needed.
+            BusyError: of the release: one is under way and does not end.
         """
         candidates = self._sources.candidates(wish)
         begun = time.monotonic()
@@ -261,7 +270,7 @@ class Restorer:
             exchange = Exchange(self._place, directory / DATABASE, name, self._sources.replica, self._say)
             try:
                 Releaser(self._place.layout, self._say).exchange_data(exchange, by)
-            except NotReturnedError:
+            except (BusyError, NotReturnedError):
                 raise
             except ReleaseError as error:
                 raise BackupError("\n  ".join([str(error), *error.evidence])) from error
@@ -293,11 +302,11 @@ class Restorer:
         Raises:
             BackupError: no backup can be read.
         """
-        found = [each for each in self._sources.candidates(Wish(wish.at, wish.snapshot, "history")) if each.repository]
         layout = self._place.layout
         missing = [name for name in _SERVER_FILES if not _there(layout.directory / name)]
         if not missing:
             return []
+        found = [each for each in self._sources.candidates(Wish(wish.at, wish.snapshot, "history")) if each.repository]
         failures = []
         for candidate in found:
             if candidate.repository is None or candidate.backup is None:
@@ -332,6 +341,7 @@ class Exchange:
         self._name = name
         self._replica = replica
         self._say = say
+        self._record: Mapping[str, Any] = {}
 
     def put(self) -> None:
         """Set aside what is there, and put the new database in place."""
@@ -345,7 +355,7 @@ class Exchange:
         for directory in (aside.parent, aside):
             os.chown(directory, owner.st_uid, owner.st_gid)
         there = [name for name in _FILES if (self._data / name).exists()]
-        write_atomically(self._place.under_way, {"aside": self._name, "files": there, "since": time.time()})
+        self._record = self._note({"aside": self._name, "files": there, "since": time.time()})
         for name in there:
             os.link(self._data / name, aside / name, follow_symlinks=False)
         _synchronise(aside)
@@ -367,26 +377,36 @@ class Exchange:
             self._say(f"what was there is in {aside}")
 
     def done(self) -> None:
-        """Know that the API works with it: from here on there is no way back but another restore."""
+        """Know that the API works with it: from here on nobody but `undo` in this process takes it back."""
         self._place.under_way.unlink(missing_ok=True)
         if self._replica:
             self._replica.begin_anew()
 
     def undo(self) -> None:
         """Put back what was set aside; what was put in place since is not lost, where anybody has worked with it."""
-        found = read_json(self._place.under_way)
-        if found:
+        if found := read_json(self._place.under_way) or self._record:
             self._put_back(found)
         if self._replica:
             self._replica.start()
 
+    def _note(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write down that files are being exchanged, so that `recover` takes it back after a crash."""
+        write_atomically(self._place.under_way, record)
+        _synchronise(self._place.top)  # it may lie on another disk than the data
+        return record
+
     def _put_back(self, found: Mapping[str, Any]) -> None:
         if self._replica:
             self._replica.stop()
+        self._note(found)  # again, where `done` has removed it
         aside = self._place.set_aside / str(found["aside"])
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _FILES:
             here, kept = self._data / name, aside / name
-            if here.exists() and not (kept.exists() and here.samefile(kept)):
+            # One that has no second name in there is the one of before: nothing is replaced until all have, and none
+            # loses it until all are in place again.
+            before = here.samefile(kept) if here.exists() and kept.exists() else name in found["files"]
+            if here.exists() and not before:
                 here.rename(aside / f"restored-{name}")
         back = [name for name in found["files"] if (aside / name).exists()]
         for name in back:
@@ -394,11 +414,11 @@ class Exchange:
                 os.link(aside / name, self._data / name, follow_symlinks=False)
         (self._data / _PART).unlink(missing_ok=True)
         _synchronise(self._data)
-        self._place.under_way.unlink()
         for name in back:  # they are in place again, under their own names alone
             (aside / name).unlink()
         with contextlib.suppress(OSError):
             aside.rmdir()
+        self._place.under_way.unlink()
 
 
 def recover(settings: Settings, place: Place, say: Callable[[str], None]) -> bool:
@@ -413,7 +433,8 @@ def recover(settings: Settings, place: Place, say: Callable[[str], None]) -> boo
 
 def prune_set_aside(place: Place, settings: Settings) -> Iterator[str]:
     """Remove the oldest of what restores have set aside, beyond the number and the room that are set; says what."""
-    kept = sorted(place.set_aside.iterdir(), reverse=True) if place.set_aside.is_dir() else []
+    found = place.set_aside.iterdir() if place.set_aside.is_dir() else ()
+    kept = sorted((each for each in found if each.is_dir() and not each.is_symlink()), reverse=True)
     room = settings.set_aside_mb * 1e6
     for number, directory in enumerate(kept):
         size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
@@ -433,12 +454,10 @@ def _give(source: Path, target: Path) -> bool:
         return False
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, target)
-    for path in (target, *(target.rglob("*") if target.is_dir() else ())):
-        found = (source / path.relative_to(target)).lstat()
-        os.chown(path, found.st_uid, found.st_gid, follow_symlinks=False)
+        copy(source, target)
+    else:  # at once: half a file would be taken for one that is there
+        copy(source, part := target.with_name(f".{target.name}.restored"))
+        part.replace(target)
     return True
 
 
