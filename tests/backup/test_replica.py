@@ -30,6 +30,11 @@ NAME = "cleaning_service_stable.db"
 USER = "10001:10001"
 
 
+@pytest.fixture(autouse=True)
+def _programs() -> None:
+    """Leave all programs as they are: these tests need a real Docker."""
+
+
 def check_sqlite() -> ModuleType:
     """The check that the image's build makes."""
     spec = importlib.util.spec_from_file_location("check_sqlite", CHECK)
