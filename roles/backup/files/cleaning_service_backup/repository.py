@@ -1,12 +1,15 @@
 """One history: a restic repository, on this server or elsewhere."""
 
 import json
+import os
 import re
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cleaning_service_host.commands import CommandError, Surroundings, run_command
 
@@ -21,7 +24,12 @@ _TELLING = (
     "wrong password", "error", "unable", "failed", "refused", "denied", "no space", "damaged", "locked",
     "does not match", "does not exist",
 )  # fmt: skip
-_PASSING = "retrying after"
+_RETRY = re.compile(r'^.*retrying after \S+: (?:\w+ "[^"]*": )?')  # restic's words before the reason why it tries again
+_BY_NETWORK = re.compile(r"(?:rest|s3):(https?://[^/]+)")
+_PORTS = {"http": 80, "https": 443}
+_CONNECT = 10.0  # seconds for a connection
+_CONNECTS = 3
+_PAUSE = 2.0  # seconds between two of them
 _CACHE = Path("/var/cache/cleaning-service-backup")
 
 
@@ -59,6 +67,7 @@ class Repository:
         self._options = settings.options
         self._host = host
         self._key_file = key_file
+        self._reached = False
         self._environment = {
             "RESTIC_CACHE_DIR": str(_CACHE),
             "TZ": "UTC",
@@ -98,7 +107,7 @@ class Repository:
         Raises:
             BackupError: the repository cannot be read.
         """
-        found = json.loads(self._run("snapshots", "--json", "--host", self._host, timeout=QUICK)) or []
+        found = json.loads(self._run("snapshots", "--no-lock", "--json", "--host", self._host, timeout=QUICK)) or []
         known = (self._backup(each) for each in found)
         return sorted((each for each in known if each), key=lambda backup: (backup.sequence, backup.moment))
 
@@ -222,7 +231,27 @@ class Repository:
         ours = _OURS.fullmatch(",".join(found.get("tags") or []))
         return Backup(self.name, str(found["short_id"]), float(ours[2]), int(ours[1])) if ours else None
 
+    def _require_answer(self) -> None:
+        """See that somebody listens on the far side: restic asks again for many minutes where nobody does.
+
+        Raises:
+            BackupError: nobody does.
+        """
+        found = _BY_NETWORK.match(self._settings.location)
+        # By way of a proxy, only that can tell.
+        if self._reached or not found or any(name.lower().endswith("_proxy") for name in os.environ):
+            return
+        url = urlsplit(found[1])
+        host, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        for attempt in range(_CONNECTS):
+            time.sleep(_PAUSE if attempt else 0)
+            self._reached, reason = _listens(host, port)
+            if self._reached:
+                return
+        raise BackupError(f"the {self.name} repository: {host}:{port} cannot be reached: {reason}")
+
     def _run(self, *arguments: str, timeout: float, directory: Path | None = None) -> str:
+        self._require_answer()
         _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = ["restic", "--password-file", str(self._key_file), *self._options, *arguments]
         try:
@@ -231,9 +260,18 @@ class Repository:
             raise BackupError(f"the {self.name} repository: {_reason(error)}") from error
 
 
+def _listens(host: str, port: int) -> tuple[bool, str]:
+    """Whether a connection to a port can be made, and why not."""
+    try:
+        with socket.create_connection((host, port), _CONNECT):
+            return True, ""
+    except OSError as error:
+        return False, error.strerror or str(error)
+
+
 def _reason(error: CommandError) -> str:
     """Say in one line why restic failed; its last lines are often about something else."""
-    said = [line for line in error.output.splitlines() if line.strip() and _PASSING not in line]
-    lines = [line.removeprefix("Fatal: ").strip() for line in said]
+    said = (_RETRY.sub("", line.removeprefix("Fatal: ")).strip() for line in error.output.splitlines())
+    lines = list(dict.fromkeys(line for line in said if line))
     telling = [line for line in lines if any(word in line.lower() for word in _TELLING)]
     return "; ".join((telling or lines)[:2])[:400] or error.reason
