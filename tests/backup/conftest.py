@@ -48,7 +48,7 @@ os.chdir(mounts["/data"])
 os.execve(
     sys.executable,
     [sys.executable, "-m", "app", *command],
-    {{"PATH": os.environ["PATH"], "PYTHONPATH": {str(ROOT)!r}, "PYTHONPYCACHEPREFIX": os.environ["BYTE_CODE"], **environment}},
+    {{**{{name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX")}}, "PYTHONPATH": {str(ROOT)!r}, **environment}},
 )
 """
 
@@ -70,7 +70,7 @@ def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     (programs / "docker").write_text(DOCKER)
     (programs / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("BYTE_CODE", str(tmp_path_factory.getbasetemp() / "byte-code"))
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "byte-code"))
     monkeypatch.setattr(repository_module, "_CACHE", tmp_path / "cache")
     monkeypatch.setattr(probes, "ask", lambda *_: probes.Answer(200, ""))
 

@@ -116,7 +116,7 @@ def test_who_is_at_work_is_said_when_it_does_not_end(
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "sentence"),
+    "ending",
     [
         (NotReturnedError("the API is down", ["last line"]), PERSON, "the API is down\n  last line\n"),
         (BusyError("another release"), BUSY, "another release\n"),
@@ -127,10 +127,10 @@ def test_how_a_restore_ends_is_its_exit_code(
     ready: Site,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    error: Exception,
-    code: int,
-    sentence: str,
+    ending: tuple[Exception, int, str],
 ) -> None:
+    error, code, sentence = ending
+
     def restore(*_: object) -> None:
         raise error
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.backup.conftest import Site, accounts, flip, packs, register
 NAMES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.log-of")
 
 
-class Crash(BaseException):  # noqa: N818
+class Crash(BaseException):
     """The power goes."""
 
 
@@ -146,7 +147,7 @@ def test_the_new_one_may_lie_on_another_disk(bench: Bench, monkeypatch: pytest.M
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("second", [False, True], ids=["once", "twice"])
 def test_a_crash_at_any_step_loses_nothing(tmp_path: Path, site: Site, *, after: bool, second: bool) -> None:
-    """Before `done` all of before comes back, after it the new one stays; a second crash, of `recover`, changes that not."""
+    """Before `done` all of before comes back, after it the new one stays; so it is when `recover` crashes too."""
     site.connection.close()
     ended = False
     for number in range(1, 200):
@@ -233,7 +234,7 @@ def test_the_newest_that_is_not_younger_is_brought_back(site: Site, monkeypatch:
     (aside,) = site.place.set_aside.iterdir()
     assert accounts(aside / DATABASE) == 5
     assert not any(site.place.scratch.iterdir())
-    monkeypatch.setattr(restore_module.time, "strftime", lambda *_: "20300101T000000Z")
+    monkeypatch.setattr(time, "strftime", lambda *_: "20300101T000000Z")
     restorer.restore(Wish(), "test")
     assert accounts(site.database) == 5
 
