@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ os.chdir(mounts["/data"])
 os.execve(
     sys.executable,
     [sys.executable, "-m", "app", *command],
-    {{"PATH": os.environ["PATH"], "PYTHONPATH": {str(ROOT)!r}, "PYTHONDONTWRITEBYTECODE": "1", **environment}},
+    {{**{{name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX")}}, "PYTHONPATH": {str(ROOT)!r}, **environment}},
 )
 """
 
@@ -62,13 +63,14 @@ def _process() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `docker` be the fake, restic's cache be the test's own, and the started API be there."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
     (programs / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "byte-code"))
     monkeypatch.setattr(repository_module, "_CACHE", tmp_path / "cache")
     monkeypatch.setattr(probes, "ask", lambda *_: probes.Answer(200, ""))
 
@@ -191,9 +193,12 @@ class Site:
         return list(Status(self.place.status, self.settings).read()["drills"])
 
     def files(self) -> dict[str, bytes]:
-        """Return what the live database is made of."""
-        found = (self.database.with_name(f"{DATABASE}{end}") for end in ("", "-wal", "-shm", ".log-of"))
-        return {path.name: path.read_bytes() for path in found if path.exists()}
+        """Return what the live database is made of.
+
+        Another process reads it: one that closes a file gives up the locks that its SQLite holds on it.
+        """
+        found = (self.database, self.database.with_name(f"{DATABASE}-wal"))
+        return {path.name: run(["cat", path], check=True, capture_output=True).stdout for path in found}
 
     def staged(self, *, change: Callable[[Path, dict[str, Any]], None] = lambda _path, _manifest: None) -> None:
         """Put a backup into the local repository that was changed after it was staged."""
