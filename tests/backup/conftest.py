@@ -48,7 +48,7 @@ os.chdir(mounts["/data"])
 os.execve(
     sys.executable,
     [sys.executable, "-m", "app", *command],
-    {{**{{name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX")}}, "PYTHONPATH": {str(ROOT)!r}, **environment}},
+    {{**{{name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX")}}, "PYTHONPATH": {str(ROOT)!r}, **environment}},  # noqa: E501
 )
 """
 

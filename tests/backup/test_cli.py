@@ -150,7 +150,8 @@ def test_an_interrupted_restore_is_taken_back(
     Exchange(ready.place, new, "20261129T000000Z", None, ready.said.append).put()
     backs: list[str] = []
 
-    def exchange_back(_: Releaser, undo: Any, by: str) -> None:  # noqa: ANN401
+    def exchange_back(_: Releaser, undo: Any, by: str, *, begun: bool) -> None:  # noqa: ANN401
+        assert begun
         backs.append(by)
         undo()
 
