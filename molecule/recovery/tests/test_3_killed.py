@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 LONG = bool(os.environ.get("LONG"))
 RESTORES = 20 if LONG else 3
-RUNS, MAINTENANCES = (20, 20) if LONG else (2, 1)
+RUNS, MAINTENANCES = (20, 20) if LONG else (1, 1)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def test_only_data_and_settings_stay(host: Host, checkout: Callable[[str], Check
     assert host.check_output(f"docker ps --all --quiet {ours}") == ""
     assert host.check_output(f"docker network ls --quiet {ours}") == ""
     assert host.check_output("docker image ls --quiet --filter reference=cleaning-service/*") == ""
-    assert set(host.check_output(f"ls --almost-all {DIRECTORY}").split()) == {".env", "data"}
+    assert set(host.check_output(f"ls --almost-all {DIRECTORY}").split()) == {".env", "backup", "data"}
     assert host.file(f"{DIRECTORY}/data/cleaning_service_stable.db").size > 0
     assert host.run("systemctl cat cleaning-service-monitor.service").rc != 0
     assert host.check_output("systemctl list-units --all --plain --no-legend 'cleaning-service*'") == ""

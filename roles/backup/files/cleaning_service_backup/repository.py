@@ -271,7 +271,15 @@ def _listens(host: str, port: int) -> tuple[bool, str]:
 
 def _reason(error: CommandError) -> str:
     """Say in one line why restic failed; its last lines are often about something else."""
-    said = (_RETRY.sub("", line.removeprefix("Fatal: ")).strip() for line in error.output.splitlines())
+    said = (_RETRY.sub("", _plain(line).removeprefix("Fatal: ")).strip() for line in error.output.splitlines())
     lines = list(dict.fromkeys(line for line in said if line))
     telling = [line for line in lines if any(word in line.lower() for word in _TELLING)]
     return "; ".join((telling or lines)[:2])[:400] or error.reason
+
+
+def _plain(line: str) -> str:
+    """Return what a line of restic says; with `--json` its last one is an object."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, LookupError, TypeError):
+        return line
