@@ -27,12 +27,15 @@ def change_key(key: str, place: Place, history: History) -> bool:
     if place.key_file.exists() and place.key_file.read_text(encoding="utf-8").strip() == key:
         return False
     new = place.key_file.with_name("key.new")
-    new.write_text(f"{key}\n", encoding="utf-8")
-    new.chmod(0o600)
-    if place.key_file.exists():
-        for repository in history.repositories():
-            # One that has not been made yet, or that the key opens already, needs nothing.
-            if history.known(repository.name) and not repository.with_key(new).opens():
-                repository.add_key(new)
-    new.replace(place.key_file)
+    try:
+        new.write_text(f"{key}\n", encoding="utf-8")
+        new.chmod(0o600)
+        if place.key_file.exists():
+            for repository in history.repositories():
+                # One that has not been made yet, or that the key opens already, needs nothing.
+                if history.known(repository.name) and not repository.with_key(new).opens():
+                    repository.add_key(new)
+        new.replace(place.key_file)
+    finally:
+        new.unlink(missing_ok=True)
     return True
