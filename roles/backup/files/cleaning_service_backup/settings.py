@@ -25,7 +25,7 @@ class RepositorySettings:
     """
 
     name: str
-    location: str
+    location: str = field(repr=False)  # it can hold a password
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: tuple[str, ...] = ()
     append_only: bool = False
