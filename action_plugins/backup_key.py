@@ -67,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         arguments = self._task.args
         given, known = str(arguments.get("key") or ""), str(arguments.get("known") or "")
         file = Path(str(arguments.get("file"))) if arguments.get("file") else None
-        check = boolean(arguments.get("only_check", False)) or self._task.check_mode
+        only_check = boolean(arguments.get("only_check", False))
         if given:
             return result | {"changed": False, "key": given, "where": "variable"}
         try:
@@ -75,8 +75,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 return result | {"changed": False, "key": self._read(file), "where": "file"}
             if file and self._vault().secrets:
                 key = known or secrets.token_urlsafe(LENGTH)
-                changed = False
-                if not check:
+                changed = not only_check
+                if changed and not self._task.check_mode:
                     key, changed = self._write(file, key)
                 return result | {"changed": changed, "key": key, "where": "file"}
         except AnsibleError as error:
