@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -32,23 +33,22 @@ from tests.backup.fastkeys import KEY, quicken
 ROOT = Path(__file__).parents[2]
 COMPOSE = 'services:\n  api:\n    image: cleaning-service/api:1\n    user: "0:0"\n'
 TOKEN = "token-of-the-env-file-that-a-backup-holds"
-DOCKER = f"""#!{sys.executable}
-import json, os, sys
-arguments = sys.argv[1:]
-if arguments[0] != "run" or "--detach" in arguments:
-    sys.exit(0)
-image = arguments.index("cleaning-service/api:1")
-options, command = arguments[:image], arguments[image + 1:]
-pairs = list(zip(options, options[1:]))
+DOCKER = f"""#!/bin/sh
+# A container that goes on running, or that is removed, is nothing here.
+case "$1 $2" in "run --rm") exec {sys.executable} "$0.py" "$@" ;; esac
+"""
+CONTAINER = f"""
+import os, sys
+options = sys.argv[1:]
+image = options.index("cleaning-service/api:1")
+pairs = list(zip(options[:image], options[1:image]))
 mounts = dict(reversed(value.rsplit(":", 1)) for option, value in pairs if option == "--volume")
-environment = dict(value.split("=", 1) for option, value in pairs if option == "--env")
-command = [each.replace("/copy/", mounts.get("/copy", "") + "/") for each in command]
+os.environ.clear()
+os.environ.update(value.split("=", 1) for option, value in pairs if option == "--env")
 os.chdir(mounts["/data"])
-os.execve(
-    sys.executable,
-    [sys.executable, "-m", "app", *command],
-    {{"PATH": os.environ["PATH"], "PYTHONPATH": {str(ROOT)!r}, "PYTHONDONTWRITEBYTECODE": "1", **environment}},
-)
+sys.path[0] = {str(ROOT)!r}
+from app.__main__ import main
+sys.exit(main([each.replace("/copy/", mounts.get("/copy", "") + "/") for each in options[image + 1:]]))
 """
 
 
@@ -62,13 +62,15 @@ def _process() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `docker` be the fake, restic's cache be the test's own, and the started API be there."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
     (programs / "docker").chmod(0o755)
+    (programs / "docker.py").write_text(CONTAINER)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "byte-code"))
     monkeypatch.setattr(repository_module, "_CACHE", tmp_path / "cache")
     monkeypatch.setattr(probes, "ask", lambda *_: probes.Answer(200, ""))
 
@@ -191,9 +193,12 @@ class Site:
         return list(Status(self.place.status, self.settings).read()["drills"])
 
     def files(self) -> dict[str, bytes]:
-        """Return what the live database is made of."""
-        found = (self.database.with_name(f"{DATABASE}{end}") for end in ("", "-wal", "-shm", ".log-of"))
-        return {path.name: path.read_bytes() for path in found if path.exists()}
+        """Return what the live database is made of.
+
+        Another process reads it: one that closes a file gives up the locks that its SQLite holds on it.
+        """
+        found = (self.database, self.database.with_name(f"{DATABASE}-wal"))
+        return {path.name: run(["cat", path], check=True, capture_output=True).stdout for path in found}
 
     def staged(self, *, change: Callable[[Path, dict[str, Any]], None] = lambda _path, _manifest: None) -> None:
         """Put a backup into the local repository that was changed after it was staged."""
