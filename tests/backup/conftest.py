@@ -33,23 +33,22 @@ from tests.backup.fastkeys import KEY, quicken
 ROOT = Path(__file__).parents[2]
 COMPOSE = 'services:\n  api:\n    image: cleaning-service/api:1\n    user: "0:0"\n'
 TOKEN = "token-of-the-env-file-that-a-backup-holds"
-DOCKER = f"""#!{sys.executable}
-import json, os, sys
-arguments = sys.argv[1:]
-if arguments[0] != "run" or "--detach" in arguments:
-    sys.exit(0)
-image = arguments.index("cleaning-service/api:1")
-options, command = arguments[:image], arguments[image + 1:]
-pairs = list(zip(options, options[1:]))
+DOCKER = f"""#!/bin/sh
+# A container that goes on running, or that is removed, is nothing here.
+case "$1 $2" in "run --rm") exec {sys.executable} "$0.py" "$@" ;; esac
+"""
+CONTAINER = f"""
+import os, sys
+options = sys.argv[1:]
+image = options.index("cleaning-service/api:1")
+pairs = list(zip(options[:image], options[1:image]))
 mounts = dict(reversed(value.rsplit(":", 1)) for option, value in pairs if option == "--volume")
-environment = dict(value.split("=", 1) for option, value in pairs if option == "--env")
-command = [each.replace("/copy/", mounts.get("/copy", "") + "/") for each in command]
+os.environ.clear()
+os.environ.update(value.split("=", 1) for option, value in pairs if option == "--env")
 os.chdir(mounts["/data"])
-os.execve(
-    sys.executable,
-    [sys.executable, "-m", "app", *command],
-    {{**{{name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX")}}, "PYTHONPATH": {str(ROOT)!r}, **environment}},  # noqa: E501
-)
+sys.path[0] = {str(ROOT)!r}
+from app.__main__ import main
+sys.exit(main([each.replace("/copy/", mounts.get("/copy", "") + "/") for each in options[image + 1:]]))
 """
 
 
@@ -69,6 +68,7 @@ def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
     (programs / "docker").chmod(0o755)
+    (programs / "docker.py").write_text(CONTAINER)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "byte-code"))
     monkeypatch.setattr(repository_module, "_CACHE", tmp_path / "cache")
