@@ -70,8 +70,9 @@ def test_what_cannot_be_reached_is_said_without_secrets(site: Site, tmp_path: Pa
     assert SECRET not in repr(settings)
     with pytest.raises(BackupError, match="remote repository"):
         away.opens()
-    assert SECRET not in log.read_text()
-    assert site.place.key_file.read_text().strip() not in log.read_text()
+    said = log.read_text() if log.exists() else ""  # restic is not asked where nobody answers
+    assert SECRET not in said
+    assert site.place.key_file.read_text().strip() not in said
 
 
 def test_the_newest_is_what_was_taken_last_whatever_the_clock_said(site: Site) -> None:
