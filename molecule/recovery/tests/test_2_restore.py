@@ -60,6 +60,7 @@ def test_a_broken_database_is_replaced(host: Host, world: httpx.Client, damage: 
         assert host.file(f"{SET_ASIDE}/{kept}/cleaning_service_stable.db").exists
 
 
+@pytest.mark.long
 def test_an_earlier_moment_and_back(host: Host, world: httpx.Client) -> None:
     first = register(world)
     host.check_output(f"{PROGRAM} run")
@@ -75,7 +76,8 @@ def test_an_earlier_moment_and_back(host: Host, world: httpx.Client) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("first", ["release", pytest.param("restore", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("first", ["release", "restore"])
 def test_a_restore_and_a_release_at_once(host: Host, world: httpx.Client, checkout: Checkout, first: str) -> None:
     """The one that comes second waits; both are done."""
     person = register(world)

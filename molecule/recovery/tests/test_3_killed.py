@@ -11,8 +11,8 @@ from ledger import balance
 from testinfra.host import Host
 
 LONG = bool(os.environ.get("LONG"))
-RESTORES = 20 if LONG else 3
-RUNS, MAINTENANCES = (20, 20) if LONG else (1, 1)
+RESTORES = 20 if LONG else 2
+RUNS, MAINTENANCES = 20, 20
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def test_a_killed_restore_leaves_a_service(host: Host, world: httpx.Client, kill
     assert host.file(SET_ASIDE).exists
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200 + 60 * (RUNS + MAINTENANCES))
 def test_the_next_one_works_after_a_killed_one(host: Host, killed: Killed) -> None:
     """A backup, and what tidies up, checks and drills, killed with all that they have begun."""

@@ -20,6 +20,7 @@ def files(host: Host, directory: str) -> set[str]:
     return set(host.check_output(f"{find} | xargs --null sha256sum").splitlines())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_the_far_side_is_away(host: Host, far: Host) -> None:
     """The backup here is taken all the same, and the run says what failed; the next one heals it."""
@@ -46,6 +47,7 @@ def test_the_far_side_is_away(host: Host, far: Host) -> None:
     assert len(listed(host, "remote")) == there + 1
 
 
+@pytest.mark.long
 def test_another_key_opens_nothing(host: Host, far: Host) -> None:
     before = files(host, LOCAL_FILES), files(far, FAR_FILES)
     host.check_output(f"cp --archive {KEY} {KEY}.kept && echo {secrets.token_hex(16)} > {KEY}")

@@ -72,8 +72,9 @@ def small_disk(host: Host) -> Iterator[None]:
     host.check_output(f"{PROGRAM} run")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small_disk")
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.long), "in the middle"])
+@pytest.mark.parametrize("when", ["before", "in the middle"])
 def test_no_room_for_a_backup(host: Host, when: str) -> None:
     """The run says so, the other repository has it, nothing half done is left; with room all is as before."""
     here, there = listed(host, "local"), listed(host, "remote")
