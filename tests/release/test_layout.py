@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import read_json, write_atomically
 from cleaning_service_release.cli import SUPERSEDED, main
 from cleaning_service_release.errors import SupersededError
-from cleaning_service_release.layout import Layout, digest, read_json
+from cleaning_service_release.layout import Layout, digest
 
 from library import files
 from tests.release.conftest import write_set

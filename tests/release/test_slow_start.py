@@ -7,11 +7,11 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import read_json, write_atomically
 from cleaning_service_release import compose, probes
 from cleaning_service_release.compose import Compose, Container, Service
 from cleaning_service_release.errors import ReleaseError
-from cleaning_service_release.layout import Layout, read_json
+from cleaning_service_release.layout import Layout
 from cleaning_service_release.release import Releaser
 
 SLOW = 2.0  # seconds until the API below is ready

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from cleaning_service_host.files import read_json
 from cleaning_service_host.units import go_into_a_unit
 from cleaning_service_release.errors import BusyError as ReleaseBusyError
 from cleaning_service_release.errors import ReleaseError
-from cleaning_service_release.layout import read_json
 from cleaning_service_release.release import LOCK_PATIENCE, Releaser
 
 from cleaning_service_backup import workshop

@@ -1,15 +1,14 @@
 """Where backups have their files on the server, their lock, and whether there is room."""
 
 import contextlib
-import fcntl
-import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from cleaning_service_release.layout import Layout, read_json
+from cleaning_service_host.locks import HeldError, held
+from cleaning_service_release.layout import Layout
 
 from cleaning_service_backup.errors import BackupError, BusyError
 from cleaning_service_backup.settings import Settings
@@ -40,32 +39,17 @@ class Place:
 
     @contextlib.contextmanager
     def locked(self, what: str, say: Callable[[str], None], patience: float = PATIENCE) -> Iterator[None]:
-        """Hold the lock: one backup, drill or restore at a time. It ends with the process that holds it.
+        """Hold the lock: one backup, drill or restore at a time.
 
         Raises:
             BusyError: another one does not end.
         """
         self.top.mkdir(mode=0o700, exist_ok=True)
-        with self._lock.open("a+", encoding="utf-8") as file:
-            deadline, told = time.monotonic() + patience, False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    owner = read_json(self._lock)
-                    who = f"a {owner.get('what', 'backup')} (process {owner.get('pid', '?')})"
-                    if time.monotonic() >= deadline:
-                        raise BusyError(f"{who} is under way and has not ended within {patience:g} s") from None
-                    if not told:
-                        say(f"waiting for {who}")
-                        told = True
-                    time.sleep(0.5)
-            file.seek(0)
-            file.truncate()
-            json.dump({"what": what, "pid": os.getpid()}, file)
-            file.flush()
-            yield
+        try:
+            with held(self._lock, {"what": what, "pid": os.getpid()}, patience=patience, describe=_another, say=say):
+                yield
+        except HeldError as error:
+            raise BusyError(f"{error} is under way and has not ended within {patience:g} s") from None
 
     @contextlib.contextmanager
     def emptied(self, directory: Path) -> Iterator[Path]:
@@ -102,6 +86,11 @@ class Place:
                 f"{what} needs {needed / 1e6:.0f} MB in {directory} and leaves {self._reserve / 1e6:.0f} MB free, and "
                 f"{free / 1e6:.0f} MB are free: make room (docs/operations.md)"
             )
+
+
+def _another(owner: Mapping[str, Any]) -> str:
+    """Name a backup, drill or restore that is under way."""
+    return f"a {owner.get('what', 'backup')} (process {owner.get('pid', '?')})"
 
 
 def copy(source: Path, target: Path, ignore: Callable[[str, list[str]], Collection[str]] | None = None) -> None:

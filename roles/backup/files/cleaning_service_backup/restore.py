@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import read_json, write_atomically
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
-from cleaning_service_release.layout import read_json
 from cleaning_service_release.release import Releaser
 
 from cleaning_service_backup.errors import BackupError

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.files import write_atomically
-from cleaning_service_release.layout import read_json
+from cleaning_service_host.files import read_json, write_atomically
 
 from cleaning_service_backup.settings import Settings
 

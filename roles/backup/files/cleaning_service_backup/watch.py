@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cleaning_service_host.files import write_atomically
-from cleaning_service_release.layout import Layout, read_json
+from cleaning_service_host.files import read_json, write_atomically
+from cleaning_service_release.layout import Layout
 
 from cleaning_service_backup.errors import BackupError, BusyError
 from cleaning_service_backup.place import Place

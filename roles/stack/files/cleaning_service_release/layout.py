@@ -5,14 +5,13 @@ kept release, and the files in place, which the containers use.
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import read_json, write_atomically
 
 from cleaning_service_release.errors import SupersededError
 
@@ -159,15 +158,6 @@ def origin(directory: Path) -> str:
 def write_origin(directory: Path, name: str) -> None:
     """Remember that a kept set is a copy of an earlier release's."""
     (directory / _ORIGIN).write_text(name, encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return what a file holds; nothing where it is missing or damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def digest(top: Path) -> str:

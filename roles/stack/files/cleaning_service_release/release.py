@@ -1,26 +1,26 @@
 """One release, from the lock to the journal, and the way back."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import read_json, write_atomically
+from cleaning_service_host.locks import HeldError, held
 
 from cleaning_service_release import compose, owners, probes
 from cleaning_service_release.compose import Compose, Service
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.journal import Entry, Journal, api_image
-from cleaning_service_release.layout import Layout, origin, read_json, write_origin
+from cleaning_service_release.layout import Layout, origin, write_origin
 
 LONGEST = 1200  # seconds for a release; what ran before is then brought back
 RETURN = 300  # seconds for that
@@ -490,29 +490,13 @@ class Releaser:
 
     @contextlib.contextmanager
     def _locked(self, order: Order) -> Iterator[None]:
-        """Hold the lock. The kernel lets go of it with the process that holds it, however that ends."""
-        with self._layout.lock.open("a+", encoding="utf-8") as file:
-            deadline = time.monotonic() + LOCK_PATIENCE
-            told = False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    owner = read_json(self._layout.lock)
-                    since = time.strftime("%H:%M:%S UTC", time.gmtime(float(owner.get("since", 0))))
-                    who = f"by {owner.get('by', 'somebody')} since {since} (process {owner.get('pid', '?')})"
-                    if time.monotonic() > deadline:
-                        raise BusyError(f"another release, {who}, has not ended within {LOCK_PATIENCE:g} s") from None
-                    if not told:
-                        self._say(f"waiting for another release, {who}")
-                        told = True
-                    time.sleep(0.5)
-            file.seek(0)
-            file.truncate()
-            json.dump({"by": order.by, "since": time.time(), "pid": os.getpid()}, file)
-            file.flush()
-            yield
+        """Hold the lock."""
+        owner = {"by": order.by, "since": time.time(), "pid": os.getpid()}
+        try:
+            with held(self._layout.lock, owner, patience=LOCK_PATIENCE, describe=_another, say=self._say):
+                yield
+        except HeldError as error:
+            raise BusyError(f"{error}, has not ended within {LOCK_PATIENCE:g} s") from None
 
     @contextlib.contextmanager
     def _monitor_quiet(self, order: Order) -> Iterator[None]:
@@ -570,6 +554,12 @@ def in_order(services: Sequence[Service], waiting: Collection[str], running: Abs
     first = [service for service in due if service.kind not in ("api", "proxy")]
     proxy = [service for service in due if service.kind == "proxy"]
     return [*first, *replicas[:before], *proxy, *replicas[before:]]
+
+
+def _another(owner: Mapping[str, Any]) -> str:
+    """Name a release that is under way."""
+    since = time.strftime("%H:%M:%S UTC", time.gmtime(float(owner.get("since", 0))))
+    return f"another release, by {owner.get('by', 'somebody')} since {since} (process {owner.get('pid', '?')})"
 
 
 def _paused_for(reason: str) -> bool:
