@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from converged import DIRECTORY
 from testinfra.host import Host
 
@@ -103,3 +104,11 @@ class Receiver:
         while (found := look()) is None and time.monotonic() < deadline:
             time.sleep(0.2)
         return found
+
+
+@pytest.fixture(scope="session")
+def receiver(host: Host) -> Iterator[Receiver]:
+    """Listens where the host's inventory says that alerts are to go."""
+    receiver = Receiver.told_by(host)
+    yield receiver
+    receiver.close()

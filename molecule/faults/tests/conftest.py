@@ -12,7 +12,9 @@ from converged import COMPOSE, HOST, MONITOR, ROOT, address, start_anew, wait_un
 from ledger import Writer, balance
 from testinfra.host import Host
 from trial import Row, Trial, as_json, table
-from webhook import Receiver
+from webhook import Receiver, receiver
+
+__all__ = ["receiver"]  # a fixture of all scenarios in which alerts are sent
 
 RESULTS = ROOT / ".cache" / "test" / "faults.json"
 STATE = "/var/lib/cleaning-service-monitor"
@@ -23,14 +25,6 @@ REPAIR = 240  # seconds
 def host() -> Host:
     """The test host, through `docker exec`."""
     return testinfra.get_host(f"docker://{HOST}")
-
-
-@pytest.fixture(scope="session")
-def receiver(host: Host) -> Iterator[Receiver]:
-    """Listens where the host's inventory says that alerts are to go."""
-    receiver = Receiver.told_by(host)
-    yield receiver
-    receiver.close()
 
 
 @pytest.fixture(scope="session")

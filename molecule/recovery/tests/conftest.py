@@ -12,7 +12,9 @@ from bounded import leave_long_out
 from checkout import Checkout
 from converged import HOST, ROOT, address, all_healthy, seed, wait_until
 from testinfra.host import Host
-from webhook import Receiver
+from webhook import receiver
+
+__all__ = ["receiver"]  # a fixture of all scenarios in which alerts are sent
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +30,6 @@ def host() -> Host:
 def far() -> Host:
     """The host that keeps the backups elsewhere."""
     return testinfra.get_host(f"docker://{FAR}")
-
-
-@pytest.fixture(scope="session")
-def receiver(host: Host) -> Iterator[Receiver]:
-    """Listens where the host's inventory says that alerts are to go."""
-    receiver = Receiver.told_by(host)
-    yield receiver
-    receiver.close()
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from converged import HOST, address, start_anew, wait_until
 from crowd import AtWork, Crowd, told
 from ledger import balance
 from testinfra.host import Host
-from webhook import Receiver
+from webhook import receiver
+
+__all__ = ["receiver"]  # a fixture of all scenarios in which alerts are sent
 
 RATE = 110.0  # requests a second
 LEAST = 0.92  # of that
@@ -24,14 +26,6 @@ FREE = 400  # visits that can still be booked, at least, when the crowd begins
 def host() -> Host:
     """The test host, through `docker exec`."""
     return testinfra.get_host(f"docker://{HOST}")
-
-
-@pytest.fixture(scope="session")
-def receiver(host: Host) -> Iterator[Receiver]:
-    """Listens where the host's inventory says that alerts are to go."""
-    receiver = Receiver.told_by(host)
-    yield receiver
-    receiver.close()
 
 
 @pytest.fixture

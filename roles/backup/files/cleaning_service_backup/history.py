@@ -61,19 +61,21 @@ class History:
         """
         made = []
         for repository in self.repositories():
-            known = self._status.repository(repository.name)["identity"]
-            identity = self._same(repository, known) if known else repository.make()
+            known, identity = self.known(repository.name), self._opened(repository)
             if not known:
                 self._status.note(repository.name, identity=identity)
                 made.append(repository.name)
         return made
 
-    def _same(self, repository: Repository, known: str) -> str:
-        """See that a repository is the one that there has been.
+    def _opened(self, repository: Repository) -> str:
+        """See that a repository is the one that there has been, or make it; returns its identity.
 
         Raises:
-            BackupError: it is gone, or another one is in its place.
+            BackupError: it is gone, or another one is in its place; or it cannot be made.
         """
+        known = self.known(repository.name)
+        if not known:
+            return repository.make()
         identity = repository.identity()
         if identity != known:
             raise BackupError(
@@ -153,8 +155,7 @@ class History:
         try:
             if repository.directory:
                 self._place.require_room(repository.directory, _size(staging), f"a backup in the {name} repository")
-            known = self._status.repository(name)["identity"]
-            identity = self._same(repository, known) if known else repository.make()
+            identity = self._opened(repository)
             before = repository.backups()
             repository.add(staging, moment, (before[-1].sequence if before else 0) + 1)
             if not repository.append_only:
@@ -207,7 +208,6 @@ class History:
             part = target.with_name(f".{target.name}.part")
             try:
                 with part.open("xb") as file, (staging / DATABASE).open("rb") as source:
-                    file.truncate(0)
                     part.chmod(0o600)
                     shutil.copyfileobj(source, file, 1_000_000)
                 part.rename(target)

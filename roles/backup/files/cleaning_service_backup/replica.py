@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +19,7 @@ from typing import Any
 
 from cleaning_service_host.commands import CommandError, run_command
 from cleaning_service_release.layout import Layout
+from cleaning_service_release.probes import UnixConnection
 
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.settings import Settings
@@ -107,20 +107,9 @@ class Replica:
             plan = self._plan("-timestamp", datetime.fromtimestamp(at, timezone.utc).isoformat())
         with self._writable(target) as directory:
             self._litestream(
-                *(
-                    "restore",
-                    *_CONFIG,
-                    "-txid",
-                    plan.last,
-                    "-integrity-check",
-                    "quick",
-                    "-o",
-                    "/out/database",
-                    _DATABASE,
-                ),
-                out=directory,
-                timeout=_LONG,
-            )
+                "restore", *_CONFIG, "-txid", plan.last, "-integrity-check", "quick", "-o", "/out/database", _DATABASE,
+                out=directory, timeout=_LONG,
+            )  # fmt: skip
             (directory / "database").rename(target)
         return plan.moment
 
@@ -140,8 +129,6 @@ class Replica:
         """
         self._compose("up", "--detach", "--force-recreate")
 
-    begin_anew = start
-
     def confirm(self) -> int:
         """Wait until all that was written before this call is at the far side; returns the last transaction's number.
 
@@ -150,7 +137,7 @@ class Replica:
             BackupError: it is not, and why.
         """
         body = json.dumps({"path": _DATABASE, "wait": True, "timeout": _ANSWER})
-        connection = _Connection(self._directory / "replica/state/control.sock", _ANSWER + 2.0)
+        connection = UnixConnection(str(self._directory / "replica/state/control.sock"), _ANSWER + 2.0)
         try:
             connection.request("POST", "/sync", body)
             answer = connection.getresponse()
@@ -308,16 +295,3 @@ def _bind(source: Path, place: str) -> str:
     """Return the argument of `--mount` that, other than one of `--volume`, makes no directory where there is none."""
     target, _, mode = place.partition(":")
     return f"type=bind,source={source},target={target}{',readonly' if mode == 'ro' else ''}"
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, each step within a time-out."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("litestream", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))

@@ -305,9 +305,8 @@ class Restorer:
         missing = [name for name in _SERVER_FILES if not _there(layout.directory / name)]
         if not missing:
             return []
-        found = [each for each in self._sources.candidates(Wish(wish.at, wish.snapshot, "history")) if each.repository]
         failures = []
-        for candidate in found:
+        for candidate in self._sources.candidates(Wish(wish.at, wish.snapshot, "history")):
             if candidate.repository is None or candidate.backup is None:
                 continue
             with self._place.emptied(self._place.scratch / "server") as directory:
@@ -379,7 +378,7 @@ class Exchange:
         """Know that the API works with it: from here on nobody but `undo` in this process takes it back."""
         self._place.under_way.unlink(missing_ok=True)
         if self._replica:
-            self._replica.begin_anew()
+            self._replica.start()
 
     def undo(self) -> None:
         """Put back what was set aside; what was put in place since is not lost, where anybody has worked with it."""

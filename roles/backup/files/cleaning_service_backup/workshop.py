@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,9 @@ class Workshop:
         Raises:
             BackupError: there is no copy.
         """
-        with self._accessible(target):
-            return dict(
-                json.loads(
-                    self._run(
-                        {self._layout.database.parent: "/data", target: "/copy"},
-                        *("snapshot", "--gently", "--json", f"/copy/{DATABASE}"),
-                    )
-                )
-            )
+        self._give(target)
+        mounts = {self._layout.database.parent: "/data", target: "/copy"}
+        return dict(json.loads(self._run(mounts, "snapshot", "--gently", "--json", f"/copy/{DATABASE}")))
 
     def examine(self, directory: Path, until: float | None = None) -> dict[str, Any]:
         """Read all of the database in a directory; returns what `app check-database --json` tells.
@@ -70,11 +64,11 @@ class Workshop:
             BackupError: it cannot be read.
         """
         limit = () if until is None else ("--until", f"{until:.3f}")
-        with self._accessible(directory):
-            try:
-                said = self._run({directory: "/data"}, "check-database", "--json", *limit)
-            except _FailedError as error:
-                said = error.output  # of a database that is not sound, it tells the same, and fails
+        self._give(directory)
+        try:
+            said = self._run({directory: "/data"}, "check-database", "--json", *limit)
+        except _FailedError as error:
+            said = error.output  # of a database that is not sound, it tells the same, and fails
         try:
             return dict(json.loads(said.strip().splitlines()[-1]))
         except (ValueError, IndexError) as error:
@@ -86,8 +80,8 @@ class Workshop:
         Raises:
             BackupError: that failed.
         """
-        with self._accessible(directory):
-            self._run({directory: "/data"}, "migrate")
+        self._give(directory)
+        self._run({directory: "/data"}, "migrate")
 
     def rehearse(self, directory: Path) -> None:
         """Start the API on the database in a directory, and have it register somebody, which it takes back.
@@ -98,19 +92,19 @@ class Workshop:
         token = secrets.token_hex(24)
         url = f"unix:{directory / _SOCKET}"
         _remove(_REHEARSAL)
-        with self._accessible(directory):
-            try:
-                self._docker(
-                    *("run", "--detach", "--name", _REHEARSAL),
-                    *self._settings({directory: "/data"}, {"CANARY_TOKEN": token, "SOCKET_FILE": f"/data/{_SOCKET}"}),
-                    timeout=_QUICK,
-                )
-                self._await_ready(url)
-                probes.canary(_REHEARSAL, url, token)
-            except ReleaseError as error:
-                raise BackupError(f"the API does not work with it: {error}") from error
-            finally:
-                _remove(_REHEARSAL)
+        self._give(directory)
+        try:
+            self._docker(
+                *("run", "--detach", "--name", _REHEARSAL),
+                *self._settings({directory: "/data"}, {"CANARY_TOKEN": token, "SOCKET_FILE": f"/data/{_SOCKET}"}),
+                timeout=_QUICK,
+            )
+            self._await_ready(url)
+            probes.canary(_REHEARSAL, url, token)
+        except ReleaseError as error:
+            raise BackupError(f"the API does not work with it: {error}") from error
+        finally:
+            _remove(_REHEARSAL)
 
     def _await_ready(self, url: str) -> None:
         deadline = time.monotonic() + _START
@@ -122,8 +116,7 @@ class Workshop:
             time.sleep(_LOOK)
 
     def _image(self) -> str:
-        in_place = api_image(self._layout.compose_file.parent)
-        image = in_place or api_image(self._layout.wanted)
+        image = api_image(self._layout.directory) or api_image(self._layout.wanted)
         if not image:
             raise BackupError(f"{self._layout.directory} has no {_COMPOSE_FILE}: run the playbook site.yml")
         return image
@@ -162,14 +155,12 @@ class Workshop:
         except CommandError as error:
             raise _FailedError(error) from error
 
-    @contextlib.contextmanager
-    def _accessible(self, directory: Path) -> Iterator[None]:
-        """Give the containers' user a directory with what is in it."""
+    def _give(self, directory: Path) -> None:
+        """Give the containers' user a directory with its database."""
         os.chown(directory, self.user, self.group)
         for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
             if (directory / name).exists():
                 os.chown(directory / name, self.user, self.group, follow_symlinks=False)
-        yield
 
 
 class _FailedError(BackupError):

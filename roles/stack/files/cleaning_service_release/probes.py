@@ -162,7 +162,7 @@ def _ask_by_tls(domain: str, port: int) -> Answer:
         return Answer(0, "")
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """To a socket file."""
 
     def __init__(self, path: str, timeout: float) -> None:
@@ -190,7 +190,7 @@ def ask(
     """
     parts = urlsplit(url)
     connection = (
-        _UnixConnection(parts.path, timeout)
+        UnixConnection(parts.path, timeout)
         if parts.scheme == "unix"
         else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     )
