@@ -158,19 +158,17 @@ class History:
             identity = self._opened(repository)
             before = repository.backups()
             repository.add(staging, moment, (before[-1].sequence if before else 0) + 1)
-            if not repository.append_only:
-                repository.forget(self._settings.keep)
-            kept = repository.backups()
+            kept = len(before) + 1 if repository.append_only else repository.forget(self._settings.keep)
             seconds = round(time.monotonic() - begun, 1)
             self._status.note(
                 name, identity=identity, at=moment, failure="", failed_at=None,
-                snapshots=len(kept), bytes=repository.size(), seconds=seconds,
+                snapshots=kept, bytes=repository.size(), seconds=seconds,
             )  # fmt: skip
         except (BackupError, OSError) as error:
             self._status.note(name, failure=str(error), failed_at=time.time())
             self._say(f"failed: {error}")
             return str(error)
-        self._say(f"{name}: kept in {seconds} s; {len(kept)} backups there")
+        self._say(f"{name}: kept in {seconds} s; {kept} backups there")
         return ""
 
     def maintain(self) -> list[str]:
