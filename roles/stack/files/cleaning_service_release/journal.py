@@ -1,5 +1,6 @@
 """The story of all releases, one JSON object a line, and the directories of those that are kept."""
 
+import calendar
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from cleaning_service_release import compose
 from cleaning_service_release.layout import Layout, origin
 
 KEPT = 3  # earlier releases, besides the current one
+_ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _IMAGE = re.compile(r"^\s*image:\s*(\S+)\s*$", re.MULTILINE)
 _IMAGES = "cleaning-service/"
@@ -45,6 +47,11 @@ class Entry:
     seconds: float
     reason: str = ""
 
+    @property
+    def began(self) -> float:
+        """When it began, in seconds since the epoch."""
+        return float(calendar.timegm(time.strptime(self.id[:16], _ID_FORMAT)))
+
 
 class Journal:
     """Of one service."""
@@ -54,7 +61,7 @@ class Journal:
 
     def new_id(self) -> str:
         """Return a name for a release that begins now."""
-        base = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        base = time.strftime(_ID_FORMAT, time.gmtime())
         taken = {path.name for path in self._layout.releases.iterdir()}
         return next(name for name in (base, *(f"{base}-{number}" for number in range(2, 100))) if name not in taken)
 
