@@ -254,6 +254,13 @@ def test_a_reboot_is_the_last_step_where_it_is_allowed_and_once_a_day() -> None:
     actions = world.looks(6 * HOUR)
     assert actions[:4] == [Action.RESTART_DOCKER] * 3 + [Action.REBOOT]
     assert actions.count(Action.REBOOT) == 1
+    rebooted = next(at for at, cure in world.cures if cure.action is Action.REBOOT)
+    for hours, reboots in ((22, 0), (25, 1)):
+        world.health[DOCKER] = Health.OK
+        world.looks(POLICY.stable_time + SETTLED)
+        world.health[DOCKER] = Health.SICK
+        world.now = rebooted + hours * HOUR
+        assert world.looks(HOUR).count(Action.REBOOT) == reboots, hours
 
 
 def test_jitter_moves_the_next_attempt() -> None:

@@ -109,6 +109,18 @@ def test_a_token_used_twice_ends_its_session_and_no_other(account: Account, hous
     assert rows(house, "SELECT 1 FROM audit_entry WHERE subject_id = ? AND action = 'session.token_reused'", account.id)
 
 
+def test_a_token_stolen_two_refreshes_ago_ends_its_session(account: Account, house: House) -> None:
+    stolen = account.log_in()
+    second = account.refresh(stolen).json()
+    age(house, stolen, 24 * 3600)
+    third = account.refresh(second).json()
+    assert slug(account.refresh(stolen)) == (401, "invalid-refresh-token")
+    assert slug(account.refresh(third)) == (401, "invalid-refresh-token")
+    assert not account.is_in(third)
+    query = "SELECT count(*) FROM audit_entry WHERE subject_id = ? AND action = 'session.token_reused'"
+    assert rows(house, query, account.id) == [(1,)]
+
+
 def test_simultaneous_refreshes_get_the_same_pair(account: Account) -> None:
     pair = account.log_in()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

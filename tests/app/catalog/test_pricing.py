@@ -118,6 +118,12 @@ def test_an_itemised_quote() -> None:
     assert answer.duration_minutes == 180  # 20 + 91.5, rounded up to 92, + 45 = 157
 
 
+def test_a_second_more_than_half_an_hour_takes_an_hour() -> None:
+    of = service(seconds_per_square_metre=1)
+    for seconds, minutes in ((1799, 30), (1800, 30), (1801, 60)):
+        assert quote(of, {"square_metres": seconds}).duration_minutes == minutes
+
+
 def test_what_costs_and_takes_nothing_is_free_and_lasts_half_an_hour() -> None:
     answer = quote(service())
     assert (answer.total, answer.duration_minutes) == (0, 30)

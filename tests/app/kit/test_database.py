@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
+from app.kit import database as database_kit
 from app.kit import sqlite
 from app.kit.database import Database
 from app.kit.problems import DatabaseUnavailable
@@ -90,6 +91,21 @@ def test_an_error_rolls_everything_back(database: Database) -> None:
     with pytest.raises(LookupError):
         asyncio.run(database.write(half_done))
     assert asyncio.run(database.read(lambda session: run(session, "SELECT count(*) FROM thing"))) == [0]
+
+
+@pytest.mark.parametrize("late", [0.1, database_kit.GRACE + 0.1], ids=["the caller waits", "the caller has given up"])
+def test_a_write_that_ends_after_its_deadline_leaves_nothing(database: Database, seconds: float, late: float) -> None:
+    def write(session: Session) -> None:
+        insert(session, "late")
+        time.sleep(seconds + late)
+
+    async def scene() -> list[object]:
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(write)
+        # In the same thread, so after the end of that write.
+        return await database.rehearse(lambda session: run(session, "SELECT name FROM thing"))
+
+    assert asyncio.run(scene()) == []
 
 
 @pytest.mark.parametrize("seconds", [30])

@@ -310,10 +310,11 @@ def test_a_message_that_kills_its_senders_dies_itself_in_the_end(database: Datab
     ("outcome", "of_the_heir", "state"),
     [
         (DeliveryError("late", permanent=True), None, NotificationState.SENT),
+        (DeliveryError("late", permanent=True), DeliveryError("busy"), NotificationState.PENDING),
         (DeliveryError("late"), DeliveryError("550", permanent=True), NotificationState.DEAD),
         (None, DeliveryError("busy"), NotificationState.SENT),
     ],
-    ids=["late refusal", "late failure", "late success"],
+    ids=["refused late", "refused late, to be tried again", "failed late", "sent late"],
 )
 def test_a_sender_that_overran_its_lease_undoes_nothing(
     databases: Callable[[], Database],

@@ -45,3 +45,13 @@ def test_it_names_its_bearer(ours: Tokens) -> None:
 def test_anything_else_is_refused(ours: Tokens, token: str) -> None:
     with pytest.raises(InvalidToken):
         ours.read(token)
+
+
+def test_a_token_that_was_accepted_before_expires(ours: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = ours.issue("ann", "s1")
+    expires_at = ours.read(token).expires_at
+    monkeypatch.setattr("app.kit.tokens.time.time", lambda: expires_at + tokens.LEEWAY - 1)
+    assert ours.read(token).account_id == "ann"
+    monkeypatch.setattr("app.kit.tokens.time.time", lambda: expires_at + tokens.LEEWAY)
+    with pytest.raises(InvalidToken):
+        ours.read(token)

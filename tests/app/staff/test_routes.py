@@ -76,6 +76,15 @@ def test_wrong_hours_are_refused_and_change_nothing(cleaner: Person, hours_: lis
     assert cleaner.http.get(hours(cleaner)).json() == before
 
 
+def test_a_key_of_one_path_is_none_of_another(house: House, manager: Person) -> None:
+    body = {"first_day": str(day_ahead(20)), "last_day": str(day_ahead(20)), "reason": ""}
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    one, other = house.person("cleaner"), house.person("cleaner")
+    assert manager.http.post(days_off(one), json=body, headers=key).status_code == 201
+    problem(manager.http.post(days_off(other), json=body, headers=key), 422, "idempotency-key-reused")
+    assert manager.http.get(days_off(other)).json()["items"] == []
+
+
 def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) -> None:
     first = day_ahead(20)
     body = {"first_day": str(first), "last_day": str(first + timedelta(days=1)), "reason": "Holiday"}

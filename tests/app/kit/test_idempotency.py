@@ -1,0 +1,68 @@
+"""A key stands for one request for a day, and for another one after that."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi import Response
+from pydantic import BaseModel
+from sqlmodel import Session, create_engine, select
+
+from app.kit import idempotency
+from app.kit.idempotency import LIFETIME, Attempt, IdempotencyKeyReused, IdempotencyRecord
+from app.kit.models import now
+
+MINUTE = timedelta(minutes=1)
+
+
+class Done(BaseModel):
+    """An answer."""
+
+    by: str
+
+
+@pytest.fixture
+def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
+    """A session on a database of the newest schema."""
+    path = tmp_path / "test.db"
+    path.write_bytes(migrated.read_bytes())
+    engine = create_engine(f"sqlite+pysqlite:///{path}")
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def once(session: Session, by: str, fingerprint: str = "f") -> tuple[str, bool]:
+    """Send a request with the same key; returns whose answer it got, and whether that says so."""
+    response = Response()
+    done = Attempt("key", fingerprint, response).once(session, "anonymous", Done, lambda: Done(by=by))
+    return done.by, response.headers.get("Idempotency-Replayed") == "true"
+
+
+def grow_old(session: Session, age: timedelta) -> None:
+    """Let the only answer be that old."""
+    session.exec(select(IdempotencyRecord)).one().created_at = now() - age
+    session.flush()
+
+
+def test_a_key_is_good_for_a_day(session: Session) -> None:
+    assert once(session, "first") == ("first", False)
+    grow_old(session, LIFETIME - MINUTE)
+    assert once(session, "second") == ("first", True)
+    with pytest.raises(IdempotencyKeyReused):
+        once(session, "second", "another request")
+    grow_old(session, LIFETIME + MINUTE)
+    assert once(session, "third", "another request") == ("third", False)
+    assert once(session, "fourth", "another request") == ("third", True)
+
+
+def test_answers_go_after_a_day_a_few_at_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "PRUNE", 2)
+    for number, age in enumerate((-MINUTE, MINUTE, MINUTE, MINUTE)):
+        record = IdempotencyRecord(scope="anonymous", key=str(number), fingerprint="f", answer="{}")
+        record.created_at = now() - LIFETIME - age
+        session.add(record)
+    session.flush()
+    assert [idempotency.prune(session) for _ in range(3)] == [2, 1, 0]
+    assert [record.key for record in session.exec(select(IdempotencyRecord))] == ["0"]
