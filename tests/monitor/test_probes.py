@@ -1,5 +1,6 @@
 """One look: real containers, real HTTP, and services that misbehave on demand."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -285,7 +286,9 @@ class Redis:
             with connection:
                 connection.recv(100)
                 if self._says is None:
-                    time.sleep(1)
+                    connection.settimeout(20)
+                    with contextlib.suppress(TimeoutError):
+                        connection.recv(100)  # until the client hangs up
                 else:
                     connection.sendall(self._says)
 
@@ -309,11 +312,15 @@ def test_redis_is_asked_at_its_own_address(tmp_path: Path, says: bytes | None, h
     prober = Prober(config.load(str(write_config(tmp_path, [component("redis", "redis", "x")]))), Engine(SOCKET))
     redis = Redis(says)
     container = Container("running", "healthy", "Up", {"backend": redis.address})
+    begun = time.monotonic()
     try:
         verdict = prober._ping(REDIS, container, Verdict("redis", Health.OK))
     finally:
         redis.close()
     assert verdict.health is health
+    assert time.monotonic() - begun < 5
+    if says is None:
+        assert verdict.cause == "PING: no answer within 0.5 s"
 
 
 @pytest.mark.docker

@@ -255,7 +255,7 @@ def test_a_client_that_does_not_finish_its_headers_is_sent_away(serving: Proxy) 
 
 
 def test_access_log_is_json_without_secrets(serving: Proxy) -> None:
-    headers = {"Authorization": "Bearer secret-token", "Cookie": "secret-cookie"}
+    headers = {"Authorization": "Bearer secret-token", "Cookie": "secret-cookie", "Idempotency-Key": "secret-key"}
     assert serving.client.get("/confirm?token=secret-link", headers=headers).status_code == 200
     for _ in range(100):
         entries = [json.loads(line) for line in serving.log.read_text().splitlines()]
@@ -265,6 +265,8 @@ def test_access_log_is_json_without_secrets(serving: Proxy) -> None:
         time.sleep(0.05)
     assert (found[0]["status"], found[0]["request"]["method"]) == (200, "GET")
     assert found[0]["request"]["client_ip"] == "127.0.0.1"
+    assert not {"headers", "tls"} & found[0]["request"].keys()
+    assert "resp_headers" not in found[0]
     assert "secret" not in serving.log.read_text()
 
 
