@@ -14,6 +14,7 @@ from cleaning_service_backup.errors import BackupError, BusyError
 from cleaning_service_backup.history import WARNING
 from cleaning_service_release.journal import Entry, Journal
 
+from tests import disk
 from tests.backup.conftest import TOKEN, Site, accounts, flip, packs, register
 
 _Usage = namedtuple("_Usage", ["total", "used", "free"])  # noqa: PYI024
@@ -178,9 +179,12 @@ def test_the_check_finds_a_flipped_byte(site: Site, tmp_path: Path) -> None:
     assert site.status()["failure"] == "", "the backup itself was taken"
 
 
-def test_export_writes_a_checked_database(site: Site, tmp_path: Path) -> None:
+def test_export_writes_a_checked_database(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "copy.db"
-    size = site.history.export(target)
+    with monkeypatch.context() as patch:
+        steps = disk.watch(patch)
+        size = site.history.export(target)
+    assert disk.moved([step for step in steps if step.inode == target.stat().st_ino][-2:])
     assert size == target.stat().st_size
     assert accounts(target) == 4
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

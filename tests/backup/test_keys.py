@@ -8,13 +8,17 @@ import pytest
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.keys import SHORTEST, change_key
 
+from tests import disk
 from tests.backup.conftest import Site
 from tests.backup.fastkeys import KEY, OTHER_KEY
 
 
-def test_the_first_key_is_kept_for_root_alone(site: Site) -> None:
+def test_the_first_key_is_kept_for_root_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.place.key_file.unlink()
-    assert change_key(KEY, site.place, site.history)
+    with monkeypatch.context() as patch:
+        steps = disk.watch(patch)
+        assert change_key(KEY, site.place, site.history)
+    assert {step.mode for step in disk.moved(steps)} == {0o600}
     assert site.place.key_file.read_text() == f"{KEY}\n"
     assert stat.S_IMODE(site.place.key_file.stat().st_mode) == 0o600
     assert not change_key(KEY, site.place, site.history)

@@ -15,6 +15,8 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from tests import disk
+
 ROOT = Path(__file__).parents[2]
 MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
 
@@ -98,6 +100,19 @@ def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wante
     assert sorted(path.name for path in (top / "example").iterdir()) == ["key", "settings"]
     code, answer = run(tmp_path, **wanted)
     assert (code, answer["changed"], answer["paths"]) == (0, False, [])
+
+
+def test_a_file_is_on_the_disk_and_has_its_mode_before_its_name(
+    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object]
+) -> None:
+    before = os.umask(0)
+    try:
+        steps = disk.watch(monkeypatch)
+        run_here(**wanted)
+    finally:
+        os.umask(before)
+    assert [step.mode for step in disk.moved(steps)] == [0o644, 0o600]
+    assert {step.mode for step in steps if step.call == "fsync"} == {0o600}
 
 
 def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret(

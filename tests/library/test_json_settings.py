@@ -1,13 +1,16 @@
 """The module `json_settings`, carried out by Ansible on this machine where it matters how."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from library import json_settings
 from library.json_settings import RefusedError, merge
+from tests import disk
 from tests.library.test_files import carry_out
 
 PATH = Path("/etc/docker/daemon.json")
@@ -94,6 +97,15 @@ def test_from_a_host_with_settings_to_ours_and_back(tmp_path: Path) -> None:
     code, answer = carry_out("json_settings", tmp_path, wanted={**wanted, "settings": []})
     assert (code, answer["keys"]) == (0, ["live-restore"])
     assert (json.loads(path.read_text()), record.exists()) == (json.loads(original), False)
+
+
+def test_settings_are_on_the_disk_before_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "daemon.json"
+    path.write_text("{}")
+    steps = disk.watch(monkeypatch)
+    json_settings.replace(SimpleNamespace(atomic_move=os.rename), path, "{ }")
+    assert len(disk.moved(steps)) == 1
+    assert path.read_text() == "{ }"
 
 
 def test_a_file_of_our_own_goes_with_its_last_setting(tmp_path: Path) -> None:

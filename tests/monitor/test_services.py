@@ -134,6 +134,8 @@ def test_services_are_published_with_their_days(tmp_path: Path) -> None:
         reporter.found(name, _CANARY, now - 20, now)
     reporter.publish(now, tracks, None)
     reporter.close()
+    published = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "status").iterdir()}
+    assert published == dict.fromkeys(("status.json", "index.html", "index.ru.html", "metrics.prom"), 0o644)
     status = json.loads((tmp_path / "status/status.json").read_text())
     told = {service["name"]: (service["health"], service["days"][-1]["down"]) for service in status["services"]}
     assert told["booking"] == ("ok", 0.0)

@@ -18,6 +18,7 @@ from cleaning_service_monitor.spool import Backlog, Entry, Progress, Spool, leas
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import disk
 from tests.monitor.receivers import incident
 
 NOW = 1764047893.0
@@ -66,10 +67,18 @@ def test_a_message_survives(tmp_path: Path) -> None:
     assert spool.fresh
     assert Spool(tmp_path / "spool").anything()
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "spool").iterdir()} == {0o600}
     backlog, events = read(tmp_path / "spool")
     assert [[entry.message for entry in group] for group in backlog.incidents()] == [[message()]]
     assert events == []
     assert spool.notes == []
+
+
+def test_a_message_that_is_saved_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = disk.watch(monkeypatch)
+    assert Spool(tmp_path / "spool").put(message())
+    assert disk.moved(steps)
+    assert (steps[-1].call, steps[-1].inode) == ("fsync", (tmp_path / "spool").stat().st_ino), "its name too"
 
 
 def test_order_within_an_incident_in_spite_of_the_clock(tmp_path: Path) -> None:

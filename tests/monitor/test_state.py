@@ -26,6 +26,7 @@ def full_disk() -> Iterator[None]:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     StateFile(tmp_path).save({"a": [1, None]})
     assert StateFile(tmp_path).load() == {"a": [1, None]}
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 

@@ -9,6 +9,7 @@ from cleaning_service_release.errors import SupersededError
 from cleaning_service_release.layout import Layout, digest
 
 from library import files
+from tests import disk
 from tests.release.conftest import write_set
 
 
@@ -43,6 +44,13 @@ def test_a_new_server_gets_all(layout: Layout) -> None:
     assert layout.differing(layout.wanted) == []
     assert (layout.directory / "proxy/config/pages/away.html").read_text() == "new"
     assert layout.env_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_set_is_on_the_disk_before_its_names(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = disk.watch(monkeypatch)
+    layout.put(layout.wanted)
+    assert len(disk.moved(steps)) == 4
+    assert len([step for step in steps if step.call == "fsync"]) == 5  # one more file is in a directory
 
 
 def test_what_ran_before_comes_back(layout: Layout) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.app.bookings.conftest import Company, problem
+from tests.app.bookings.conftest import Company, do, problem
 from tests.app.company import at, book, day_ahead, execute, make_extra, order, rows
 
 HOUR = timedelta(hours=1)
@@ -30,6 +30,20 @@ def test_the_least_loaded_of_the_day_goes_then_of_the_week(company: Company) -> 
     busy = cleaner_of(company.book(at(monday, 16)))
     idle = ({ann.id, bob.id} - {busy}).pop()
     assert cleaner_of(company.book(at(monday + timedelta(days=1), 10))) == idle
+
+
+def test_a_visit_s_own_time_is_no_load_when_it_is_assigned_again(company: Company) -> None:
+    ann, bob = company.hire(), company.hire()
+    monday = day_ahead(7 + (-datetime.now(UTC).weekday()) % 7)
+    extra = make_extra(company.house.database, company.service)
+    long = company.book(at(monday, 10), extras=[{"extra_id": extra, "quantity": 1}])
+    short = company.book(at(monday + timedelta(days=1), 10))
+    for booking, cleaner in ((long, ann), (short, bob)):
+        assert do(company.manager, booking, "assign", {"cleaner_id": cleaner.id}).is_success
+    # Without the visit itself Ann has less to do that week than Bob, with it more.
+    again = do(company.manager, long, "assign", {"cleaner_id": None})
+    assert again.status_code == 200, again.text
+    assert cleaner_of(again.json()) == ann.id
 
 
 def test_nobody_goes_where_nobody_is_free(company: Company, noon: datetime) -> None:

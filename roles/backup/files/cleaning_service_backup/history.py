@@ -1,6 +1,7 @@
 """Taking a backup: one checked copy of the database with what a bare server needs, into each repository."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -226,6 +227,8 @@ class History:
                 with part.open("xb") as file, (staging / DATABASE).open("rb") as source:
                     part.chmod(0o600)
                     shutil.copyfileobj(source, file, 1_000_000)
+                    file.flush()
+                    os.fsync(file.fileno())
                 part.rename(target)
             except OSError as error:
                 part.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """The key of the repositories, which is known outside this server too."""
 
+from cleaning_service_host.files import write_text_atomically
+
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.history import History
 from cleaning_service_backup.place import Place
@@ -28,8 +30,7 @@ def change_key(key: str, place: Place, history: History) -> bool:
         return False
     new = place.key_file.with_name("key.new")
     try:
-        new.write_text(f"{key}\n", encoding="utf-8")
-        new.chmod(0o600)
+        write_text_atomically(new, f"{key}\n", mode=0o600)
         if place.key_file.exists():
             for repository in history.repositories():
                 # One that has not been made yet, or that the key opens already, needs nothing.

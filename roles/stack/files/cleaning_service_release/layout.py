@@ -190,7 +190,7 @@ def _remove(path: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a directory with owner and mode."""
+    """Copy a file or a directory with owner and mode; what was copied is on the disk afterwards."""
     if source.is_dir():
         shutil.copytree(source, target)
     else:
@@ -198,3 +198,6 @@ def _copy(source: Path, target: Path) -> None:
     for path in (target, *(target.rglob("*") if target.is_dir() else ())):
         found = (source / path.relative_to(target)).stat()
         os.chown(path, found.st_uid, found.st_gid)
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
