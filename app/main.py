@@ -27,8 +27,8 @@ from app.staff import routes as staff
 
 DESCRIPTION = """Booking backend of a cleaning company.
 
-Every error is a problem document (`application/problem+json`, RFC 9457) with a stable `type`. When the
-service is busy it says so at once: `503` with `Retry-After`. Quote `X-Request-ID` when asking for help."""
+Every error is a problem document (`application/problem+json`, RFC 9457) with a stable `type`. An overloaded
+service answers `503` with `Retry-After` at once. Quote `X-Request-ID` in support requests."""
 EXPOSED = [
     "ETag",
     "Idempotency-Replayed",
@@ -42,13 +42,13 @@ EXPOSED = [
 PREFLIGHT_SECONDS = 3600  # for which a browser need not ask again
 TAGS = [
     {"name": "auth", "description": "Registration and login"},
-    {"name": "users", "description": "The signed-in user, and accounts for administrators"},
-    {"name": "catalog", "description": "Services, extras, quotes"},
-    {"name": "staff", "description": "Cleaners, working hours, days off, free slots"},
-    {"name": "bookings", "description": "From the request to the end"},
-    {"name": "reviews", "description": "Of completed bookings"},
+    {"name": "users", "description": "The signed-in user, and account administration"},
+    {"name": "catalog", "description": "Services, extras and quotes"},
+    {"name": "staff", "description": "Cleaners, working hours, days off and available times"},
+    {"name": "bookings", "description": "Bookings, from the request to the completed visit"},
+    {"name": "reviews", "description": "Reviews of completed bookings"},
     {"name": "office", "description": "Lists, schedule and figures for managers"},
-    {"name": "health", "description": "For monitors and load balancers"},
+    {"name": "health", "description": "Health checks for monitors and load balancers"},
 ]
 ANY_QUERY = ("/health", "/metrics", "/internal")
 """Paths asked by machines, whatever query they add: load balancers and scrapers send one to get past caches, and the

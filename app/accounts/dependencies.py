@@ -34,7 +34,7 @@ class Bearer(SecurityBase):
         self.scheme_name = "AccessToken"
         self.model = OAuth2(
             flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/api/v1/auth/token")),
-            description="The access token from the login, as `Authorization: Bearer …`",
+            description="The access token of a login, sent as `Authorization: Bearer …`",
         )
 
     async def __call__(self, request: Request) -> Claims:

@@ -26,7 +26,7 @@ Email = Annotated[
     EmailStr,
     StringConstraints(max_length=EMAIL_LENGTH),
     AfterValidator(normalised_email),
-    Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
+    Field(examples=["anna@example.com"], description="Case-insensitive"),
 ]
 FullName = Annotated[
     str,

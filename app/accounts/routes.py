@@ -29,7 +29,7 @@ auth = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
     responses={
         status.HTTP_202_ACCEPTED: {
             "model": VerificationSent,
-            "description": "Addresses have to be verified here: look into the mailbox, whether or not it is new",
+            "description": "A message was sent to the address. The answer is the same for new and for known addresses",
         },
         **responses(EmailTaken, *KEYED, *WITH_BODY, *ALWAYS),
     },
@@ -37,7 +37,10 @@ auth = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
 async def register(
     registration: Registration, request: Request, response: Response, services: InServices, attempt: InAttempt
 ) -> User | JSONResponse:
-    """Create an account. Where addresses have to be verified, a code is sent, and the answer is always the same."""
+    """Create an account.
+
+    If the service requires verified addresses, it sends a code and answers 202, also for an address that is taken.
+    """
     account = await services.accounts.register(registration, attempt, address(request))
     if account is None:
         sent = VerificationSent().model_dump()
@@ -54,7 +57,7 @@ async def register(
     responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
 )
 async def login(credentials: Credentials, services: InServices, device: InDevice) -> TokenPair:
-    """Exchange e-mail address and password for an access token and a refresh token."""
+    """Exchange an e-mail address and a password for an access token and a refresh token."""
     return await services.accounts.sessions.log_in(credentials.email, credentials.password, device)
 
 
@@ -65,21 +68,21 @@ async def login(credentials: Credentials, services: InServices, device: InDevice
     responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
 )
 async def login_form(form: Annotated[TokenForm, Form()], services: InServices, device: InDevice) -> TokenPair:
-    """The same for clients that speak OAuth2, like the documentation's page."""
+    """Log in with the OAuth2 password grant, as the documentation page does."""
     return await services.accounts.sessions.log_in(form.username, form.password, device)
 
 
 @auth.post(
     "/refresh",
-    summary="Continue a session",
+    summary="Refresh a session",
     operation_id="refresh",
     responses=responses(InvalidRefreshToken, *WITH_BODY, *ALWAYS),
 )
 async def refresh(body: Refresh, services: InServices) -> TokenPair:
-    """Exchange a refresh token for a new pair.
+    """Exchange a refresh token for a new pair of tokens.
 
-    Sent again within 30 seconds of its first use, because no answer came or another tab was faster, it gives the same
-    pair again. A use after that ends the session: somebody has a copy of the token.
+    The same refresh token returns the same pair for 30 seconds after its first use, so that a client can repeat a
+    request without an answer and two tabs can refresh at once. A later use means a stolen token and ends the session.
     """
     return await services.accounts.sessions.refresh(body.refresh_token)
 
@@ -92,7 +95,7 @@ async def refresh(body: Refresh, services: InServices) -> TokenPair:
     responses=responses(*SIGNED_IN),
 )
 async def logout(actor: InActor, services: InServices) -> None:
-    """End this session: its access token and its refresh token are void at once."""
+    """End this session. Its access token and its refresh token become invalid at once."""
     await services.accounts.sessions.log_out(actor)
 
 
@@ -104,7 +107,7 @@ async def logout(actor: InActor, services: InServices) -> None:
     responses=responses(*SIGNED_IN),
 )
 async def logout_everywhere(actor: InActor, services: InServices) -> None:
-    """End all of the user's sessions, this one too."""
+    """End all sessions of the user, including this one."""
     await services.accounts.sessions.log_out_everywhere(actor)
 
 

@@ -24,21 +24,21 @@ from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, respon
 from app.services import InServices, Services
 
 WITH_BODY = (PayloadTooLarge, ValidationFailed)
-AS_FILE = {"Content-Disposition": {"description": "Name of a file to keep it in", "schema": {"type": "string"}}}
+FILE_HEADERS = {"Content-Disposition": {"description": "Suggested file name", "schema": {"type": "string"}}}
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"], route_class=StrictRoute)
 
 
 @router.get(
     "",
-    summary="Who am I",
+    summary="Read my profile",
     operation_id="read_me",
     response_model=User,
     responses=responses(*SIGNED_IN),
     openapi_extra=IN_SESSION,
 )
 async def read_me(request: Request) -> Response:
-    """The signed-in user."""
+    """Return the signed-in user."""
     claims = await bearer(request)
     services: Services = request.app.state.services
     account = await services.accounts.sessions.read_as(claims, frozenset(Role), services.accounts.account)
@@ -56,7 +56,7 @@ async def read_me(request: Request) -> Response:
 async def change_me(
     change: ProfileChange, actor: InActor, services: InServices, expected: InExpected, response: Response
 ) -> User:
-    """Change name, phone or language of the signed-in user."""
+    """Change the name, phone number or language of the signed-in user."""
     account = await services.accounts.change_profile(actor, change, expected)
     set_etag(response, account.version)
     return User.model_validate(account)
@@ -70,7 +70,7 @@ async def change_me(
     responses=responses(WrongPassword, *WITH_BODY, *SIGNED_IN),
 )
 async def change_password(change: PasswordChange, actor: InActor, services: InServices) -> None:
-    """Set a new password. Ends all other sessions."""
+    """Set a new password and end all other sessions of the user."""
     await services.accounts.recovery.change_password(actor, change.current_password, change.new_password)
 
 
@@ -82,7 +82,7 @@ async def change_password(change: PasswordChange, actor: InActor, services: InSe
     responses={
         status.HTTP_202_ACCEPTED: {
             "model": VerificationSent,
-            "description": "A code was sent to the new address; it is changed once that is verified",
+            "description": "A code was sent to the new address. The change takes effect when the code is confirmed",
         },
         **responses(WrongPassword, EmailTaken, *WITH_BODY, *SIGNED_IN),
     },
@@ -90,7 +90,11 @@ async def change_password(change: PasswordChange, actor: InActor, services: InSe
 async def change_email(
     change: EmailChange, actor: InActor, services: InServices, response: Response
 ) -> User | JSONResponse:
-    """Change the e-mail address: at once where the service sends no e-mail, else with a code sent to the new one."""
+    """Change the e-mail address.
+
+    The service sends a code to the new address and changes it when the code is confirmed. A service that sends no
+    e-mail changes the address at once.
+    """
     account = await services.accounts.recovery.change_email(actor, change.current_password, change.new_email)
     if account is None:
         return JSONResponse(VerificationSent().model_dump(), status.HTTP_202_ACCEPTED)
@@ -106,7 +110,7 @@ async def change_email(
     responses=responses(WrongPassword, LastAdmin, *WITH_BODY, *SIGNED_IN),
 )
 async def erase_me(confirmation: Erasure, actor: InActor, services: InServices) -> None:
-    """Delete everything personal for ever. What the company must keep, like past visits, no longer says whose."""
+    """Delete all personal data of the user permanently. Past visits stay as anonymous records."""
     await services.accounts.privacy.erase(actor, confirmation.current_password)
 
 
@@ -114,32 +118,32 @@ async def erase_me(confirmation: Erasure, actor: InActor, services: InServices) 
     "/export",
     summary="Export my data",
     operation_id="export_me",
-    responses={status.HTTP_200_OK: {"headers": AS_FILE}, **responses(*SIGNED_IN)},
+    responses={status.HTTP_200_OK: {"headers": FILE_HEADERS}, **responses(*SIGNED_IN)},
 )
 async def export_me(actor: InActor, services: InServices, response: Response) -> Export:
-    """All that is stored about the signed-in user."""
+    """Return all data stored about the signed-in user."""
     response.headers["Content-Disposition"] = 'attachment; filename="export.json"'
     return await services.accounts.privacy.export(actor)
 
 
 @router.get(
     "/sessions",
-    summary="Where I am logged in",
+    summary="List my sessions",
     operation_id="list_sessions",
     responses=responses(ValidationFailed, *SIGNED_IN),
 )
 async def list_sessions(actor: InActor, services: InServices, page: InPage) -> Page[Login]:
-    """The user's sessions that have not ended, the newest first."""
+    """Return the active sessions of the user, newest first."""
     return await services.accounts.sessions.own(actor, page)
 
 
 @router.delete(
     "/sessions/{session_id}",
-    summary="Log out one device",
+    summary="End one of my sessions",
     operation_id="end_session",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
 )
 async def end_session(session_id: Identifier, actor: InActor, services: InServices) -> None:
-    """End one of the user's sessions."""
+    """End one session of the user, for example on a lost device."""
     await services.accounts.sessions.end(actor, session_id)

@@ -22,43 +22,43 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute
     responses=responses(InvalidCode, EmailTaken, *OPEN),
 )
 async def verify_email(body: CodeOnly, services: InServices) -> None:
-    """Prove with the code that was sent there to read an address: the registered one, or the one to change to."""
+    """Confirm the registered address, or the new address after a change, with the code that was sent to it."""
     await services.accounts.recovery.verify(body.token)
 
 
 @router.post(
     "/email/resend",
-    summary="Send the verification again",
+    summary="Resend the verification code",
     operation_id="resend_verification",
     status_code=status.HTTP_202_ACCEPTED,
     responses=responses(MailOff, *OPEN),
 )
 async def resend_verification(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
-    """Send another code to the address if it waits for one. The answer is the same for any address."""
+    """Send a new code if the address belongs to an unverified account. The answer is the same for any address."""
     await services.accounts.recovery.send_verification(body.email, address(request))
     return MessageSent()
 
 
 @router.post(
     "/password/forgot",
-    summary="Forgot the password",
+    summary="Request a password reset",
     operation_id="forgot_password",
     status_code=status.HTTP_202_ACCEPTED,
     responses=responses(MailOff, *OPEN),
 )
 async def forgot_password(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
-    """Send a code for a new password to the address if it has an account. The answer is the same for any address."""
+    """Send a reset code if the address belongs to an account. The answer is the same for any address."""
     await services.accounts.recovery.send_reset(body.email, address(request))
     return MessageSent()
 
 
 @router.post(
     "/password/reset",
-    summary="Set a new password with a code",
+    summary="Reset the password",
     operation_id="reset_password",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=responses(InvalidCode, *OPEN),
 )
 async def reset_password(body: PasswordReset, services: InServices) -> None:
-    """Set a new password with the code that was sent by e-mail. Ends all sessions."""
+    """Set a new password with the code that was sent by e-mail, and end all sessions of the user."""
     await services.accounts.recovery.reset_password(body.token, body.new_password)

@@ -1,4 +1,4 @@
-"""HTTP routes for accounts as the office sees them."""
+"""HTTP routes that show accounts to the office, and let administrators change them."""
 
 from typing import Annotated
 
@@ -29,14 +29,17 @@ async def list_users(  # each is a part of the request
     _: InOffice,
     services: InServices,
     page: InPage,
-    role: Annotated[Role | None, Query(description="Only this role")] = None,
-    is_active: Annotated[bool | None, Query(description="Only active, or only inactive, accounts")] = None,
+    role: Annotated[Role | None, Query(description="Only accounts with this role")] = None,
+    is_active: Annotated[bool | None, Query(description="Only active accounts (true), or only inactive ones (false)")] = None,
     q: Annotated[
         SearchText | None,
-        Query(description="Beginnings of words of the name, of the e-mail address or the phone", examples=["anna pe"]),
+        Query(
+            description="Search in names, e-mail addresses and phone numbers. Each word matches the beginning of a word",
+            examples=["anna pe"],
+        ),
     ] = None,
 ) -> Page[User]:
-    """Accounts, the oldest first. Of a search with very many matches only some are found: ask more precisely."""
+    """List accounts, oldest first. A search with `q` returns at most 200 matches."""
     rows, cursor = await services.accounts.directory.page(Filters(role, is_active, q), page)
     return Page(items=[User.model_validate(row) for row in rows], next_cursor=cursor)
 
@@ -48,7 +51,7 @@ async def list_users(  # each is a part of the request
     responses=responses(NotFound, ValidationFailed, *BY_ROLE),
 )
 async def read_user(user_id: Identifier, _: InOffice, services: InServices, response: Response) -> User:
-    """Any account."""
+    """Return one account."""
     account = await services.accounts.directory.account(user_id)
     set_etag(response, account.version)
     return User.model_validate(account)
@@ -56,7 +59,7 @@ async def read_user(user_id: Identifier, _: InOffice, services: InServices, resp
 
 @router.patch(
     "/{user_id}",
-    summary="Change role or activity",
+    summary="Change an account",
     operation_id="change_user",
     responses=responses(NotFound, LastAdmin, AccountErased, *CONFLICTS, PayloadTooLarge, ValidationFailed, *BY_ROLE),
 )
@@ -69,10 +72,10 @@ async def change_user(  # noqa: PLR0913  # each is a part of the request
     expected: InExpected,
     response: Response,
 ) -> ChangedUser:
-    """Give an account another role, or switch it off and on. Switched off, its sessions end.
+    """Change the role of an account, deactivate it, or activate it again. Deactivation ends all its sessions.
 
-    A cleaner who ceases to be one loses the visits to come, but not one that has been started. With automatic
-    assignment another cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    An account that stops being an active cleaner loses its future visits, but keeps a visit in progress. Automatic
+    assignment gives each visit to another free cleaner. A visit without a free cleaner returns to `confirmed`.
     """
     account, affected = await services.accounts.directory.change(actor, user_id, change, expected)
     set_etag(response, account.version)

@@ -18,7 +18,7 @@ internal = APIRouter(include_in_schema=False)
 
 @health.get(
     "",
-    summary="Summary",
+    summary="Health summary",
     operation_id="health",
     responses={
         status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Summary, "description": "Unavailable"},
@@ -26,7 +26,7 @@ internal = APIRouter(include_in_schema=False)
     },
 )
 async def summary(services: InServices, response: Response) -> Summary:
-    """State of the API and of what it depends on. `degraded` (without Redis) is still 200."""
+    """Return the state of the API and of its dependencies. `degraded` is answered with 200, `unavailable` with 503."""
     found = await services.health.summary()
     if found.status == "unavailable":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -35,13 +35,13 @@ async def summary(services: InServices, response: Response) -> Summary:
 
 @health.get("/live", summary="Liveness", operation_id="live", responses=responses(TooManyRequests))
 async def live() -> Liveness:
-    """The event loop turns."""
+    """Answer as long as the event loop of this replica runs."""
     return Liveness()
 
 
 @health.get("/ready", summary="Readiness", operation_id="ready", responses=responses(NotReady, DatabaseFileMoved))
 async def ready(services: InServices) -> Readiness:
-    """This replica can do its work: the answer went through a worker thread and the database's file."""
+    """Answer 200 if this replica can serve requests. The check reads the database in a worker thread."""
     return await services.health.ready()
 
 
@@ -50,7 +50,7 @@ async def canary(
     services: InServices,
     token: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
 ) -> CanaryResult:
-    """Rehearse a registration, for the monitor."""
+    """Run a registration and roll it back, for the monitor."""
     expected = services.settings.canary_token.get_secret_value().encode()
     if token is None or not hmac.compare_digest(token.credentials.encode(), expected):
         raise NotTheMonitor
@@ -61,5 +61,5 @@ async def canary(
 
 @internal.get("/metrics")
 async def metrics(services: InServices) -> Response:
-    """Everything countable, for Prometheus."""
+    """Return all metrics in the text format of Prometheus."""
     return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

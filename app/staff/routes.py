@@ -1,4 +1,4 @@
-"""HTTP routes: Cleaners, their hours and their free time."""
+"""HTTP routes of cleaners, working hours, days off and available times."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ InStaff = Annotated[Actor, Depends(SignedIn({Role.CLEANER, *OFFICE}))]
 
 @router.get(
     "/availability",
-    summary="When visits can begin",
+    summary="List available times",
     operation_id="read_availability",
     responses=responses(ValidationFailed, *ALWAYS),
 )
@@ -55,35 +55,35 @@ async def read_availability(
             ge=SLOT_MINUTES,
             le=MAXIMUM_DURATION,
             multiple_of=SLOT_MINUTES,
-            description="How long the visit takes; a quote says it",
+            description="Duration of the visit, as in the quote",
             examples=[150],
         ),
     ],
-    days: Annotated[int, Query(ge=1, le=MAXIMUM_DAYS, description="How many days")] = 1,
+    days: Annotated[int, Query(ge=1, le=MAXIMUM_DAYS, description="Number of days")] = 1,
     address: Annotated[
         VisitAddress | None,
         Query(
-            description="Where the visit is to be: a cleaner needs no time to travel to it from another visit there. "
-            "Without it, time to travel is left before and after every other visit",
+            description="Address of the visit. A cleaner needs no travel time between visits at the same address. "
+            "Without an address, travel time is reserved before and after every other visit",
         ),
     ] = None,
 ) -> Availability:
-    """All times at which a visit of this length can begin, and how many cleaners are free for it.
+    """Return all times at which a visit of this duration can begin, and the number of free cleaners for each.
 
-    A cleaner who has a visit before it or after it at another address needs time to travel in between.
-    Visits cannot be booked for the next few hours, nor very far ahead; such days are empty.
+    A cleaner needs travel time between visits at different addresses. Times before the minimum notice and after the
+    booking horizon of the company are never available.
     """
     return await services.staff.availability(date, days, duration_minutes, address)
 
 
 @router.get(
     "/cleaners",
-    summary="List the cleaners",
+    summary="List cleaners",
     operation_id="list_cleaners",
     responses=responses(ValidationFailed, *BY_ROLE),
 )
 async def list_cleaners(_: InOffice, services: InServices, page: InPage) -> Page[CleanerView]:
-    """Everybody who is or has been a cleaner, the longest-serving first."""
+    """List all current and former cleaners, in the order in which they became cleaners."""
     return await services.staff.cleaners(page)
 
 
@@ -94,7 +94,7 @@ async def list_cleaners(_: InOffice, services: InServices, page: InPage) -> Page
     responses=responses(ValidationFailed, *ABOUT_ONE),
 )
 async def read_cleaner(cleaner_id: Identifier, actor: InStaff, services: InServices) -> CleanerView:
-    """One cleaner; cleaners see themselves only."""
+    """Return one cleaner. A cleaner can read only their own record."""
     return await services.staff.cleaner(actor, cleaner_id)
 
 
@@ -105,7 +105,7 @@ async def read_cleaner(cleaner_id: Identifier, actor: InStaff, services: InServi
     responses=responses(ValidationFailed, *ABOUT_ONE),
 )
 async def read_working_hours(cleaner_id: Identifier, actor: InStaff, services: InServices, response: Response) -> Week:
-    """The whole week; cleaners see their own only."""
+    """Return the working hours of a week. A cleaner can read only their own."""
     week = await services.staff.week(actor, cleaner_id)
     set_etag(response, week.version)
     return week
@@ -126,10 +126,10 @@ async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
     expected: InExpected,
     response: Response,
 ) -> ChangedWeek:
-    """Replace the whole week.
+    """Replace the working hours of the whole week.
 
-    Visits to come that are outside the new hours lose the cleaner, but not one that has been started. With automatic
-    assignment another cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    The cleaner loses future visits outside the new hours, but keeps a visit in progress. Automatic assignment gives
+    each visit to another free cleaner. A visit without a free cleaner returns to `confirmed`.
     """
     week = await services.staff.change_week(actor, cleaner_id, change, expected)
     set_etag(response, week.version)
@@ -143,7 +143,7 @@ async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
     responses=responses(ValidationFailed, *ABOUT_ONE),
 )
 async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServices, page: InPage) -> Page[DayOffView]:
-    """All days off, the last ones first; cleaners see their own only."""
+    """List all days off, latest first. A cleaner can read only their own."""
     return await services.staff.days_off(actor, cleaner_id, page)
 
 
@@ -163,10 +163,10 @@ async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     attempt: InAttempt,
     response: Response,
 ) -> NewDayOff:
-    """Take a cleaner off work for a day or several.
+    """Add one or more consecutive days on which the cleaner does not work.
 
-    Visits to come on these days lose the cleaner, but not one that has been started. With automatic assignment another
-    cleaner who is free gets them; the others are confirmed bookings without a cleaner again.
+    The cleaner loses future visits on these days, but keeps a visit in progress. Automatic assignment gives each visit
+    to another free cleaner. A visit without a free cleaner returns to `confirmed`.
     """
     day_off = await services.staff.add_day_off(actor, cleaner_id, request, attempt)
     response.headers["Location"] = f"/api/v1/cleaners/{cleaner_id}/days-off/{day_off.id}"
@@ -181,5 +181,5 @@ async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     responses=responses(ValidationFailed, *ABOUT_ONE),
 )
 async def remove_day_off(cleaner_id: Identifier, day_off_id: Identifier, actor: InStaff, services: InServices) -> None:
-    """Let a cleaner work on these days after all."""
+    """Remove days off. The cleaner can be booked on these days again."""
     await services.staff.remove_day_off(actor, cleaner_id, day_off_id)

@@ -1,4 +1,4 @@
-"""What clients send to the staff, and what they get."""
+"""Request and response bodies of the staff."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -44,7 +44,7 @@ Time = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]
 EndTime = Annotated[
     str,
     StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"),
-    Field(examples=["17:00"], description="`24:00` is the next midnight"),
+    Field(examples=["17:00"], description="`24:00` is the end of the day"),
 ]
 
 
@@ -70,38 +70,38 @@ class FreeSlot(BaseModel):
 
     starts_at: datetime = Field(description="UTC", examples=["2026-12-01T09:00:00Z"])
     ends_at: datetime = Field(description="UTC", examples=["2026-12-01T11:30:00Z"])
-    cleaners: int = Field(description="How many are free", examples=[3])
+    cleaners: int = Field(description="Number of free cleaners", examples=[3])
 
 
 class FreeDay(BaseModel):
-    """A day of the company's time zone."""
+    """A day in the company's time zone."""
 
     date: date
-    slots: list[FreeSlot] = Field(description="In order; empty when nothing is free")
+    slots: list[FreeSlot] = Field(description="In order of time; empty if no cleaner is free")
 
 
 class Availability(BaseModel):
-    """When visits can begin."""
+    """Times at which visits can begin."""
 
-    timezone: str = Field(description="In which the days are meant", examples=["Europe/Berlin"])
+    timezone: str = Field(description="Time zone of the days", examples=["Europe/Berlin"])
     duration_minutes: int = Field(examples=[150])
-    days: list[FreeDay] = Field(description="Every day that was asked for, in order")
+    days: list[FreeDay] = Field(description="Every requested day, in order")
 
 
 class CleanerView(BaseModel):
-    """A cleaner as the office sees them."""
+    """A cleaner, with the data that only the office and the cleaner can see."""
 
     id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
     full_name: str = Field(examples=["Anna Petrova"])
     email: str = Field(examples=["anna@example.com"])
     phone: str | None = Field(examples=["+14155550123"])
-    is_bookable: bool = Field(description="False once the account has another role or is inactive")
-    rating: float | None = Field(description="Average of all reviews; null without any", examples=[4.75])
+    is_bookable: bool = Field(description="False if the account is inactive or has another role")
+    rating: float | None = Field(description="Average of all reviews; null without reviews", examples=[4.75])
     rating_count: int = Field(examples=[12])
 
 
 class Shift(BaseModel):
-    """Working hours on one day of the week, by the clock on the wall. Over midnight: two of them."""
+    """Working hours on one weekday, in local time. A shift across midnight needs two entries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -117,7 +117,7 @@ class Shift(BaseModel):
 
 
 class WeekChange(BaseModel):
-    """The whole week; days without an entry are free."""
+    """The working hours of a whole week. A weekday without an entry is free."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -134,23 +134,23 @@ class WeekChange(BaseModel):
 
 
 class Week(BaseModel):
-    """The whole week, in order; days without an entry are free."""
+    """The working hours of a whole week, in order of time. A weekday without an entry is free."""
 
-    timezone: str = Field(description="Of the clock on the wall", examples=["Europe/Berlin"])
+    timezone: str = Field(description="Time zone of the hours", examples=["Europe/Berlin"])
     hours: list[Shift]
     version: int = Field(examples=[1])
 
 
 class ChangedWeek(Week):
-    """The whole week as it is from now on."""
+    """The new working hours, and the visits that the cleaner has lost."""
 
     affected_visits: list[AffectedVisit] = Field(
-        description="Visits to come that were the cleaner's until now and are outside the hours, by time"
+        description="Future visits outside the new hours, in order of time"
     )
 
 
 class DayOffRequest(BaseModel):
-    """Days on which a cleaner does not work."""
+    """Consecutive days on which a cleaner does not work."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -170,7 +170,7 @@ class DayOffRequest(BaseModel):
 
 
 class DayOffView(BaseModel):
-    """Days on which a cleaner does not work."""
+    """Consecutive days on which a cleaner does not work."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -182,11 +182,11 @@ class DayOffView(BaseModel):
 
 
 class NewDayOff(DayOffView):
-    """Days on which a cleaner does not work from now on."""
+    """New days off, and the visits that the cleaner has lost."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
-    # Answers that an older release has stored have no such field.
+    # The default is for answers that an older release has stored under an Idempotency-Key.
     affected_visits: list[AffectedVisit] = Field(
-        default_factory=list, description="Visits to come that were the cleaner's until now and are on these days"
+        default_factory=list, description="Future visits on these days, in order of time"
     )
