@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
-from app.accounts.directory import Filters
+from app.accounts.dependencies import ROLE_PROBLEMS, CurrentAdmin, CurrentOfficeUser
+from app.accounts.directory import AccountFilters
 from app.accounts.problems import AccountErased, LastAdmin
 from app.accounts.schemas import AccountChange, ChangedUser, SearchText, User
 from app.catalog.schemas import Identifier
@@ -14,7 +14,7 @@ from app.kit.body import StrictRoute
 from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
-from app.services import InServices
+from app.services import ServicesDep
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRoute)
 
@@ -23,24 +23,26 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRou
     "",
     summary="List accounts",
     operation_id="list_users",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def list_users(  # each is a part of the request
-    _: InOffice,
-    services: InServices,
+    _: CurrentOfficeUser,
+    services: ServicesDep,
     page: InPage,
     role: Annotated[Role | None, Query(description="Only accounts with this role")] = None,
-    is_active: Annotated[bool | None, Query(description="Only active accounts (true), or only inactive ones (false)")] = None,
+    is_active: Annotated[
+        bool | None, Query(description="Only active accounts (true), or only inactive ones (false)")
+    ] = None,
     q: Annotated[
         SearchText | None,
         Query(
-            description="Search in names, e-mail addresses and phone numbers. Each word matches the beginning of a word",
+            description="Search in names, e-mail addresses and phone numbers, by the beginnings of words",
             examples=["anna pe"],
         ),
     ] = None,
 ) -> Page[User]:
     """List accounts, oldest first. A search with `q` returns at most 200 matches."""
-    rows, cursor = await services.accounts.directory.page(Filters(role, is_active, q), page)
+    rows, cursor = await services.accounts.directory.page(AccountFilters(role, is_active, q), page)
     return Page(items=[User.model_validate(row) for row in rows], next_cursor=cursor)
 
 
@@ -48,9 +50,9 @@ async def list_users(  # each is a part of the request
     "/{user_id}",
     summary="Read an account",
     operation_id="read_user",
-    responses=responses(NotFound, ValidationFailed, *BY_ROLE),
+    responses=responses(NotFound, ValidationFailed, *ROLE_PROBLEMS),
 )
-async def read_user(user_id: Identifier, _: InOffice, services: InServices, response: Response) -> User:
+async def read_user(user_id: Identifier, _: CurrentOfficeUser, services: ServicesDep, response: Response) -> User:
     """Return one account."""
     account = await services.accounts.directory.account(user_id)
     set_etag(response, account.version)
@@ -61,14 +63,16 @@ async def read_user(user_id: Identifier, _: InOffice, services: InServices, resp
     "/{user_id}",
     summary="Change an account",
     operation_id="change_user",
-    responses=responses(NotFound, LastAdmin, AccountErased, *CONFLICTS, PayloadTooLarge, ValidationFailed, *BY_ROLE),
+    responses=responses(
+        NotFound, LastAdmin, AccountErased, *CONFLICTS, PayloadTooLarge, ValidationFailed, *ROLE_PROBLEMS
+    ),
 )
 async def change_user(  # noqa: PLR0913  # each is a part of the request
     *,
     user_id: Identifier,
     change: AccountChange,
-    actor: InAdmin,
-    services: InServices,
+    actor: CurrentAdmin,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> ChangedUser:

@@ -1,4 +1,4 @@
-"""Request and response bodies of the accounts."""
+"""RequestBody and response bodies of the accounts."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ Phone = Annotated[
 ]
 
 
-SECRET: JsonDict = {"format": "password", "writeOnly": True}
+PASSWORD_SCHEMA: JsonDict = {"format": "password", "writeOnly": True}
 Password = Secret[Annotated[str, StringConstraints(min_length=1, max_length=MAXIMUM_LENGTH)]]
 
 
@@ -40,96 +40,96 @@ SearchText = Annotated[
 ]
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """Base of request bodies. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Registration(Request):
+class Registration(RequestBody):
     """Data of a new user."""
 
     email: Email
-    password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
     full_name: FullName
     phone: Phone | None = None
     language: Language = LanguageCode.ENGLISH
 
 
-class Credentials(Request):
+class Credentials(RequestBody):
     """E-mail address and password of a user."""
 
     email: Email
-    password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
 
 
-class TokenForm(Request):
+class TokenForm(RequestBody):
     """OAuth2 password grant (RFC 6749, section 4.3)."""
 
     grant_type: Literal["password"] = "password"  # a name
     username: Email = Field(description="The e-mail address")
-    password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
     scope: FormText = Field("", description="Ignored; the role of the account decides its permissions")
     client_id: FormText = Field("", description="Ignored")
     client_secret: FormText = Field("", description="Ignored")
 
 
-class Refresh(Request):
+class Refresh(RequestBody):
     """A refresh token to exchange."""
 
     refresh_token: RefreshTokenText
 
 
-class CodeOnly(Request):
+class CodeOnly(RequestBody):
     """A code from an e-mail."""
 
     token: Code
 
 
-class EmailOnly(Request):
+class EmailOnly(RequestBody):
     """An e-mail address."""
 
     email: Email
 
 
-class PasswordReset(Request):
+class PasswordReset(RequestBody):
     """A code from an e-mail, and the new password."""
 
     token: Code
-    new_password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    new_password: NewPassword = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
 
 
-class PasswordChange(Request):
+class PasswordChange(RequestBody):
     """The current and the new password."""
 
-    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
-    new_password: NewPassword = Field(examples=["staple battery horse"], json_schema_extra=SECRET)
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
+    new_password: NewPassword = Field(examples=["staple battery horse"], json_schema_extra=PASSWORD_SCHEMA)
 
 
-class EmailChange(Request):
+class EmailChange(RequestBody):
     """The current password, and the new e-mail address."""
 
-    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
     new_email: Email = Field(examples=["anna.petrova@example.com"])
 
 
-class Erasure(Request):
+class Erasure(RequestBody):
     """The current password, which confirms the erasure."""
 
-    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=SECRET)
+    current_password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
 
 
-class ProfileChange(Request):
+class ProfileChange(RequestBody):
     """Changes to the user's own account. An omitted field keeps its value."""
 
-    # The defaults are never used, because an omitted field is not in `model_dump(exclude_unset=True)`. A default factory
-    # keeps the field optional in the schema and still refuses null.
+    # The values of the factories are never used, because `model_dump(exclude_unset=True)` leaves out omitted fields.
+    # The factories make the fields optional but still refuse null.
     full_name: FullName = Field(default_factory=str)
     phone: Phone | None = Field(None, description="Null removes the number")
     language: Language = Field(default_factory=lambda: LanguageCode.ENGLISH)
 
 
-class AccountChange(Request):
+class AccountChange(RequestBody):
     """Changes by an administrator. An omitted field keeps its value."""
 
     role: Role = Field(default_factory=lambda: Role.CLIENT, examples=["cleaner"])

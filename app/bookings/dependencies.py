@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import Field
 
-from app.accounts.dependencies import InActor, SignedIn
+from app.accounts.dependencies import CurrentUser, RequireRole
 from app.bookings.models import BookingState
 from app.bookings.queries import Filters
 from app.bookings.schemas import Moment
@@ -29,7 +29,7 @@ class Task:
 def may(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[Task]]:
     """Dependency: somebody whose role the state table allows this transition, and the booking of the path."""
 
-    async def permitted(booking_id: Identifier, actor: InActor) -> Task:
+    async def permitted(booking_id: Identifier, actor: CurrentUser) -> Task:
         if not permits(transition, actor.role):
             raise Forbidden
         return Task(actor, booking_id)
@@ -37,7 +37,7 @@ def may(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[Task]
     return permitted
 
 
-InBooker = Annotated[Actor, Depends(SignedIn({Role.CLIENT, *OFFICE}))]
+InBooker = Annotated[Actor, Depends(RequireRole({Role.CLIENT, *OFFICE}))]
 """A client or the office."""
 PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
 

@@ -45,7 +45,7 @@ class Messages:
         people = self._accounts.people(session, [before])
         references = ", ".join(f"{each.reference} ({self._when(each.starts_at)})" for each in bookings)
         cleaner = people[before].full_name if before in people else ""
-        for person in self._accounts.office(session):
+        for person in self._accounts.office_members(session):
             recipient = Recipient(person.id, person.email, person.full_name, person.language)
             self._notifications.notify(
                 session,

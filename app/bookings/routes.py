@@ -4,7 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.accounts.dependencies import BY_ROLE, IN_SESSION, SIGNED_IN, InActor, bearer
+from app.accounts.dependencies import (
+    AUTHENTICATED_OPERATION,
+    AUTHENTICATED_PROBLEMS,
+    ROLE_PROBLEMS,
+    CurrentUser,
+    bearer_token,
+)
 from app.bookings.dependencies import PARTICIPANTS, InBooker, Task, Wanted, may
 from app.bookings.problems import DuplicateBooking, SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
 from app.bookings.schemas import (
@@ -25,10 +31,10 @@ from app.kit.conditional import CONFLICTS, InExpected, InOptionalExpected, Preco
 from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
-from app.services import InServices, Services
+from app.services import Services, ServicesDep
 
 FOUND: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
-CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *BY_ROLE)
+CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *ROLE_PROBLEMS)
 CHANGED_BY_BODY: tuple[type[Problem], ...] = (PayloadTooLarge, *CHANGED)
 
 router = APIRouter(prefix="/api/v1/bookings", tags=["bookings"], route_class=StrictRoute)
@@ -54,11 +60,11 @@ def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
         VisitTooLong,
         PayloadTooLarge,
         ValidationFailed,
-        *BY_ROLE,
+        *ROLE_PROBLEMS,
     ),
 )
 async def create_booking(
-    order: NewBooking, actor: InBooker, services: InServices, attempt: InAttemptWithKey, response: Response
+    order: NewBooking, actor: InBooker, services: ServicesDep, attempt: InAttemptWithKey, response: Response
 ) -> Booking:
     """Book a visit for oneself, or, as the office, for the client `client_id`.
 
@@ -74,12 +80,12 @@ async def create_booking(
     summary="List my bookings",
     operation_id="list_my_bookings",
     response_model=Page[Booking],
-    responses=responses(ValidationFailed, *BY_ROLE),
-    openapi_extra=lean.documented(Wanted) | IN_SESSION,
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
+    openapi_extra=lean.documented(Wanted) | AUTHENTICATED_OPERATION,
 )
 async def list_my_bookings(request: Request) -> Response:
     """A client's own bookings, or the visits that a cleaner is assigned to; the latest first."""
-    claims, wanted = await bearer(request), lean.query(request, Wanted)
+    claims, wanted = await bearer_token(request), lean.query(request, Wanted)
     services: Services = request.app.state.services
     page = await services.accounts.sessions.read_as(
         claims,
@@ -93,9 +99,11 @@ async def list_my_bookings(request: Request) -> Response:
     "/{booking_id}",
     summary="Read a booking",
     operation_id="read_booking",
-    responses=responses(*FOUND, *SIGNED_IN),
+    responses=responses(*FOUND, *AUTHENTICATED_PROBLEMS),
 )
-async def read_booking(booking_id: Identifier, actor: InActor, services: InServices, response: Response) -> Booking:
+async def read_booking(
+    booking_id: Identifier, actor: CurrentUser, services: ServicesDep, response: Response
+) -> Booking:
     """One booking: its client, its cleaner and the office may read it."""
     return _tagged(response, await services.bookings.read(actor, booking_id))
 
@@ -104,10 +112,10 @@ async def read_booking(booking_id: Identifier, actor: InActor, services: InServi
     "/{booking_id}/history",
     summary="Read a booking's history",
     operation_id="read_booking_history",
-    responses=responses(*FOUND, *SIGNED_IN),
+    responses=responses(*FOUND, *AUTHENTICATED_PROBLEMS),
 )
 async def read_booking_history(
-    booking_id: Identifier, actor: InActor, services: InServices, paging: InPage
+    booking_id: Identifier, actor: CurrentUser, services: ServicesDep, paging: InPage
 ) -> Page[HistoryEntry]:
     """Every change of the booking, the first first."""
     return await services.bookings.history(actor, booking_id, paging)
@@ -122,7 +130,7 @@ async def read_booking_history(
 async def change_booking(
     task: Annotated[Task, Depends(may(Transition.CHANGE))],
     change: BookingChange,
-    services: InServices,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> Booking:
@@ -142,7 +150,7 @@ async def change_booking(
 async def reschedule_booking(
     task: Annotated[Task, Depends(may(Transition.RESCHEDULE))],
     rescheduling: Rescheduling,
-    services: InServices,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> Booking:
@@ -163,7 +171,7 @@ async def reschedule_booking(
 async def cancel_booking(
     task: Annotated[Task, Depends(may(Transition.CANCEL))],
     cancellation: Cancellation,
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
@@ -180,7 +188,7 @@ async def cancel_booking(
 )
 async def confirm_booking(
     task: Annotated[Task, Depends(may(Transition.CONFIRM))],
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
@@ -197,7 +205,7 @@ async def confirm_booking(
 async def assign_booking(
     task: Annotated[Task, Depends(may(Transition.ASSIGN))],
     assignment: Assignment,
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
@@ -214,7 +222,7 @@ async def assign_booking(
 )
 async def start_booking(
     task: Annotated[Task, Depends(may(Transition.START))],
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
@@ -230,7 +238,7 @@ async def start_booking(
 )
 async def complete_booking(
     task: Annotated[Task, Depends(may(Transition.COMPLETE))],
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
@@ -246,7 +254,7 @@ async def complete_booking(
 )
 async def miss_booking(
     task: Annotated[Task, Depends(may(Transition.MISS))],
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
-from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
+from app.accounts.dependencies import ROLE_PROBLEMS, CurrentAdmin, CurrentOfficeUser
 from app.accounts.schemas import SearchText
 from app.bookings.dependencies import InFilters
 from app.bookings.schemas import Booking
@@ -19,7 +19,7 @@ from app.kit.pagination import InPage, Page
 from app.kit.problems import FieldError, NotFound, ValidationFailed, responses
 from app.office.problems import NotDead
 from app.office.schemas import AuditEntry, CleanerDay, Figures, Message
-from app.services import InServices
+from app.services import ServicesDep
 from app.staff.schemas import Day
 
 LONGEST_PERIOD = timedelta(days=366)
@@ -32,11 +32,11 @@ router = APIRouter(prefix="/api/v1/office", tags=["office"], route_class=StrictR
     "/bookings",
     summary="List and search all bookings",
     operation_id="list_bookings",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the request
-    _: InOffice,
-    services: InServices,
+    _: CurrentOfficeUser,
+    services: ServicesDep,
     page: InPage,
     filters: InFilters,
     cleaner_id: Annotated[Identifier | None, Query(description="Only this cleaner's")] = None,
@@ -69,11 +69,11 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the requ
     "/schedule",
     summary="Read a day's schedule",
     operation_id="read_schedule",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def read_schedule(
-    _: InOffice,
-    services: InServices,
+    _: CurrentOfficeUser,
+    services: ServicesDep,
     page: InPage,
     date: Annotated[Day, Query(description="In the company's time zone", examples=["2026-12-01"])],
 ) -> Page[CleanerDay]:
@@ -85,11 +85,11 @@ async def read_schedule(
     "/figures",
     summary="Read key figures",
     operation_id="read_figures",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def read_figures(
-    _: InOffice,
-    services: InServices,
+    _: CurrentOfficeUser,
+    services: ServicesDep,
     first: Annotated[Day, Query(alias="from", description="First day", examples=["2026-12-01"])],
     last: Annotated[Day, Query(alias="to", description="Last day, at most a year later", examples=["2026-12-31"])],
 ) -> Figures:
@@ -104,11 +104,11 @@ async def read_figures(
     "/notifications",
     summary="List notifications",
     operation_id="list_notifications",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def list_notifications(
-    _: InOffice,
-    services: InServices,
+    _: CurrentOfficeUser,
+    services: ServicesDep,
     page: InPage,
     state: Annotated[
         list[NotificationState],
@@ -123,9 +123,9 @@ async def list_notifications(
     "/notifications/{message_id}/retry",
     summary="Send a dead letter again",
     operation_id="retry_notification",
-    responses=responses(NotFound, NotDead, ValidationFailed, *BY_ROLE),
+    responses=responses(NotFound, NotDead, ValidationFailed, *ROLE_PROBLEMS),
 )
-async def retry_notification(message_id: Identifier, actor: InOffice, services: InServices) -> Message:
+async def retry_notification(message_id: Identifier, actor: CurrentOfficeUser, services: ServicesDep) -> Message:
     """Give a notification that has failed for good all its attempts again."""
     return await services.office.send_again(actor, message_id)
 
@@ -134,11 +134,11 @@ async def retry_notification(message_id: Identifier, actor: InOffice, services: 
     "/audit",
     summary="Read the audit log",
     operation_id="read_audit_log",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
 async def read_audit_log(  # each is a part of the request
-    _: InAdmin,
-    services: InServices,
+    _: CurrentAdmin,
+    services: ServicesDep,
     page: InPage,
     actor_id: Annotated[Identifier | None, Query(description="Who did it")] = None,
     subject_id: Annotated[Identifier | None, Query(description="What it was done to")] = None,

@@ -162,6 +162,6 @@ class Office:
             return filters
         if self._bookings.has_reference(session, q.upper()):
             return replace(filters, reference=q.upper())
-        found = set(self._accounts.find(session, q))
+        found = set(self._accounts.search(session, q))
         asked = found if filters.client_ids is None else found & set(filters.client_ids)
         return replace(filters, client_ids=sorted(asked))

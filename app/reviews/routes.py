@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response, status
 
-from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor, InClient
+from app.accounts.dependencies import AUTHENTICATED_PROBLEMS, ROLE_PROBLEMS, CurrentClient, CurrentUser
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
 from app.kit.idempotency import KEYED, InAttempt
@@ -10,7 +10,7 @@ from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.reviews.problems import AlreadyReviewed, BookingNotCompleted
 from app.reviews.schemas import PublicReview, ReviewRequest, ReviewView
-from app.services import InServices
+from app.services import ServicesDep
 
 router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
 
@@ -27,15 +27,15 @@ router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
         PayloadTooLarge,
         ValidationFailed,
         *KEYED,
-        *BY_ROLE,
+        *ROLE_PROBLEMS,
     ),
 )
 async def add_review(  # noqa: PLR0913  # what FastAPI injects
     *,
     booking_id: Identifier,
     request: ReviewRequest,
-    actor: InClient,
-    services: InServices,
+    actor: CurrentClient,
+    services: ServicesDep,
     attempt: InAttempt,
     response: Response,
 ) -> ReviewView:
@@ -49,9 +49,9 @@ async def add_review(  # noqa: PLR0913  # what FastAPI injects
     "/bookings/{booking_id}/review",
     summary="Read a booking's review",
     operation_id="read_review",
-    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+    responses=responses(NotFound, ValidationFailed, *AUTHENTICATED_PROBLEMS),
 )
-async def read_review(booking_id: Identifier, actor: InActor, services: InServices) -> ReviewView:
+async def read_review(booking_id: Identifier, actor: CurrentUser, services: ServicesDep) -> ReviewView:
     """The review, for the booking's client, its cleaner and the office."""
     return await services.reviews.of_booking(actor, booking_id)
 
@@ -60,8 +60,10 @@ async def read_review(booking_id: Identifier, actor: InActor, services: InServic
     "/cleaners/{cleaner_id}/reviews",
     summary="List a cleaner's reviews",
     operation_id="list_reviews",
-    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+    responses=responses(NotFound, ValidationFailed, *AUTHENTICATED_PROBLEMS),
 )
-async def list_reviews(cleaner_id: Identifier, _: InActor, services: InServices, page: InPage) -> Page[PublicReview]:
+async def list_reviews(
+    cleaner_id: Identifier, _: CurrentUser, services: ServicesDep, page: InPage
+) -> Page[PublicReview]:
     """What clients say about a cleaner, the newest first."""
     return await services.reviews.of_cleaner(cleaner_id, page)

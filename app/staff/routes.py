@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from app.accounts.dependencies import ALWAYS, BY_ROLE, InOffice, SignedIn
+from app.accounts.dependencies import COMMON_PROBLEMS, ROLE_PROBLEMS, CurrentOfficeUser, RequireRole
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
 from app.kit.body import StrictRoute
@@ -12,7 +12,7 @@ from app.kit.conditional import CONFLICTS, InExpected, set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
-from app.services import InServices
+from app.services import ServicesDep
 from app.staff.models import SLOT_MINUTES
 from app.staff.problems import DuplicateDayOff
 from app.staff.schemas import (
@@ -30,13 +30,13 @@ from app.staff.schemas import (
     WeekChange,
 )
 
-WITH_BODY = (PayloadTooLarge, ValidationFailed)
-ABOUT_ONE: tuple[type[Problem], ...] = (NotFound, *BY_ROLE)
+BODY_PROBLEMS = (PayloadTooLarge, ValidationFailed)
+CLEANER_PROBLEMS: tuple[type[Problem], ...] = (NotFound, *ROLE_PROBLEMS)
 
 router = APIRouter(prefix="/api/v1", tags=["staff"], route_class=StrictRoute)
 
 
-InStaff = Annotated[Actor, Depends(SignedIn({Role.CLEANER, *OFFICE}))]
+CurrentStaff = Annotated[Actor, Depends(RequireRole({Role.CLEANER, *OFFICE}))]
 """A cleaner, or somebody of the office."""
 
 
@@ -44,10 +44,10 @@ InStaff = Annotated[Actor, Depends(SignedIn({Role.CLEANER, *OFFICE}))]
     "/availability",
     summary="List available times",
     operation_id="read_availability",
-    responses=responses(ValidationFailed, *ALWAYS),
+    responses=responses(ValidationFailed, *COMMON_PROBLEMS),
 )
 async def read_availability(
-    services: InServices,
+    services: ServicesDep,
     date: Annotated[Day, Query(description="The first day, in the company's time zone")],
     duration_minutes: Annotated[
         int,
@@ -80,9 +80,9 @@ async def read_availability(
     "/cleaners",
     summary="List cleaners",
     operation_id="list_cleaners",
-    responses=responses(ValidationFailed, *BY_ROLE),
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
-async def list_cleaners(_: InOffice, services: InServices, page: InPage) -> Page[CleanerView]:
+async def list_cleaners(_: CurrentOfficeUser, services: ServicesDep, page: InPage) -> Page[CleanerView]:
     """List all current and former cleaners, in the order in which they became cleaners."""
     return await services.staff.cleaners(page)
 
@@ -91,9 +91,9 @@ async def list_cleaners(_: InOffice, services: InServices, page: InPage) -> Page
     "/cleaners/{cleaner_id}",
     summary="Read a cleaner",
     operation_id="read_cleaner",
-    responses=responses(ValidationFailed, *ABOUT_ONE),
+    responses=responses(ValidationFailed, *CLEANER_PROBLEMS),
 )
-async def read_cleaner(cleaner_id: Identifier, actor: InStaff, services: InServices) -> CleanerView:
+async def read_cleaner(cleaner_id: Identifier, actor: CurrentStaff, services: ServicesDep) -> CleanerView:
     """Return one cleaner. A cleaner can read only their own record."""
     return await services.staff.cleaner(actor, cleaner_id)
 
@@ -102,9 +102,11 @@ async def read_cleaner(cleaner_id: Identifier, actor: InStaff, services: InServi
     "/cleaners/{cleaner_id}/working-hours",
     summary="Read working hours",
     operation_id="read_working_hours",
-    responses=responses(ValidationFailed, *ABOUT_ONE),
+    responses=responses(ValidationFailed, *CLEANER_PROBLEMS),
 )
-async def read_working_hours(cleaner_id: Identifier, actor: InStaff, services: InServices, response: Response) -> Week:
+async def read_working_hours(
+    cleaner_id: Identifier, actor: CurrentStaff, services: ServicesDep, response: Response
+) -> Week:
     """Return the working hours of a week. A cleaner can read only their own."""
     week = await services.staff.week(actor, cleaner_id)
     set_etag(response, week.version)
@@ -115,14 +117,14 @@ async def read_working_hours(cleaner_id: Identifier, actor: InStaff, services: I
     "/cleaners/{cleaner_id}/working-hours",
     summary="Replace working hours",
     operation_id="replace_working_hours",
-    responses=responses(*WITH_BODY, *CONFLICTS, *ABOUT_ONE),
+    responses=responses(*BODY_PROBLEMS, *CONFLICTS, *CLEANER_PROBLEMS),
 )
 async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
     *,
     cleaner_id: Identifier,
     change: WeekChange,
-    actor: InStaff,
-    services: InServices,
+    actor: CurrentStaff,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> ChangedWeek:
@@ -140,9 +142,11 @@ async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
     "/cleaners/{cleaner_id}/days-off",
     summary="List days off",
     operation_id="list_days_off",
-    responses=responses(ValidationFailed, *ABOUT_ONE),
+    responses=responses(ValidationFailed, *CLEANER_PROBLEMS),
 )
-async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServices, page: InPage) -> Page[DayOffView]:
+async def list_days_off(
+    cleaner_id: Identifier, actor: CurrentStaff, services: ServicesDep, page: InPage
+) -> Page[DayOffView]:
     """List all days off, latest first. A cleaner can read only their own."""
     return await services.staff.days_off(actor, cleaner_id, page)
 
@@ -152,14 +156,14 @@ async def list_days_off(cleaner_id: Identifier, actor: InStaff, services: InServ
     summary="Add days off",
     operation_id="add_day_off",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(DuplicateDayOff, *WITH_BODY, *KEYED, *ABOUT_ONE),
+    responses=responses(DuplicateDayOff, *BODY_PROBLEMS, *KEYED, *CLEANER_PROBLEMS),
 )
 async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     *,
     cleaner_id: Identifier,
     request: DayOffRequest,
-    actor: InStaff,
-    services: InServices,
+    actor: CurrentStaff,
+    services: ServicesDep,
     attempt: InAttempt,
     response: Response,
 ) -> NewDayOff:
@@ -178,8 +182,10 @@ async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
     summary="Remove days off",
     operation_id="remove_day_off",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(ValidationFailed, *ABOUT_ONE),
+    responses=responses(ValidationFailed, *CLEANER_PROBLEMS),
 )
-async def remove_day_off(cleaner_id: Identifier, day_off_id: Identifier, actor: InStaff, services: InServices) -> None:
+async def remove_day_off(
+    cleaner_id: Identifier, day_off_id: Identifier, actor: CurrentStaff, services: ServicesDep
+) -> None:
     """Remove days off. The cleaner can be booked on these days again."""
     await services.staff.remove_day_off(actor, cleaner_id, day_off_id)

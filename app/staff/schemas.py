@@ -144,9 +144,7 @@ class Week(BaseModel):
 class ChangedWeek(Week):
     """The new working hours, and the visits that the cleaner has lost."""
 
-    affected_visits: list[AffectedVisit] = Field(
-        description="Future visits outside the new hours, in order of time"
-    )
+    affected_visits: list[AffectedVisit] = Field(description="Future visits outside the new hours, in order of time")
 
 
 class DayOffRequest(BaseModel):

@@ -60,7 +60,7 @@ class _Rating(NamedTuple):
     rating_count: int
 
 
-RATINGS = Prepared(
+RATINGS_QUERY = Prepared(
     select(col(Cleaner.account_id), col(Cleaner.rating_total), col(Cleaner.rating_count)).where(
         col(Cleaner.account_id).in_(bindparam("among", expanding=True))
     ),
@@ -269,12 +269,12 @@ class Staff:
             each.account_id: CleanerProfile(
                 each.account_id, people[each.account_id].full_name, _rating(each), each.rating_count
             )
-            for each in RATINGS.rows(session, among=wanted)
+            for each in RATINGS_QUERY.rows(session, among=wanted)
         }
 
     def ratings(self, session: Session, ids: Collection[str]) -> dict[str, float | None]:
         """Averages of all reviews, by cleaner; None without any."""
-        return {each.account_id: _rating(each) for each in RATINGS.rows(session, among=ids)}
+        return {each.account_id: _rating(each) for each in RATINGS_QUERY.rows(session, among=ids)}
 
     def add_rating(self, session: Session, cleaner_id: str, stars: int) -> None:
         """Count a review; the database adds, so that none is lost with two at once."""

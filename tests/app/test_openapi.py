@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from app.kit import document
 from app.kit.document import HEADERS
 from app.kit.problems import ProblemDetails
-from app.main import EXPOSED, ROUTERS, create_app
+from app.main import EXPOSED_HEADERS, ROUTERS, create_app
 from app.settings import Settings
 from tests.app.conftest import ROOT
 from tests.app.test_roles import documented
@@ -144,7 +144,7 @@ def test_problems_of_the_proxy_are_as_documented(application: FastAPI) -> None:
 
 
 def test_pages_of_other_origins_may_read_every_header_that_is_documented() -> None:
-    assert {*EXPOSED} == HEADERS.keys() - {"WWW-Authenticate"}
+    assert {*EXPOSED_HEADERS} == HEADERS.keys() - {"WWW-Authenticate"}
 
 
 def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:

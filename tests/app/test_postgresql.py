@@ -337,13 +337,13 @@ def test_two_replicas_that_replace_a_refresh_token_at_the_same_moment_agree(
     engine: Engine, cleaner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both_ready = threading.Barrier(2)
-    take = sessions._take
+    mark_used = sessions._mark_used
 
-    def take_together(*arguments: Any) -> bool:  # noqa: ANN401  # those of the function it stands for
+    def mark_together(*arguments: Any) -> bool:  # noqa: ANN401  # those of the function it stands for
         both_ready.wait(10)
-        return take(*arguments)
+        return mark_used(*arguments)
 
-    monkeypatch.setattr(sessions, "_take", take_together)
+    monkeypatch.setattr(sessions, "_mark_used", mark_together)
     nothing: Any = None
     replica = sessions.Sessions(
         Settings(secret_key="s" * 32, canary_token="c" * 32),

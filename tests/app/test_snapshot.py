@@ -81,7 +81,7 @@ def test_what_cannot_be_copied_is_refused_with_a_reason(database: Path, tmp_path
 
 
 def test_no_room_is_found_out_first(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.snapshot.ROOM", 1e12)
+    monkeypatch.setattr("app.snapshot.FREE_SPACE_FACTOR", 1e12)
     with pytest.raises(SnapshotError, match="MB are free"):
         snapshot(database, tmp_path / "copy.db")
     assert not list(tmp_path.glob("copy.db*"))

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 from sqlmodel import Session
 
 from app.health.problems import NotReady
-from app.health.service import REUSED_FOR, Health
+from app.health.service import CACHE_SECONDS, Health
 from app.kit.cache import Cache
 from app.kit.database import Database
 from app.kit.problems import DatabaseUnavailable, Problem
@@ -112,7 +112,7 @@ def test_threads_that_do_not_come_back_are_seen(settings: Settings, database: Da
         assert time.monotonic() - started < 3
         assert (await health.summary()).status == "unavailable"
         gate.set()
-        await asyncio.sleep(REUSED_FOR + 0.1)
+        await asyncio.sleep(CACHE_SECONDS + 0.1)
         await health.ready()
 
     try:
@@ -139,7 +139,7 @@ def test_any_number_of_looks_costs_one_check_at_a_time(settings: Settings, datab
         assert checks == 1
         await health.ready()
         assert checks == 1
-        await asyncio.sleep(REUSED_FOR)
+        await asyncio.sleep(CACHE_SECONDS)
         await health.ready()
         assert checks == 2
 
@@ -176,7 +176,7 @@ def test_a_replica_that_leaves_says_so_at_once(settings: Settings, database: Dat
 
     async def scene() -> None:
         await health.ready()
-        health.leave()
+        health.start_draining()
         with pytest.raises(NotReady):
             await health.ready()
 
