@@ -13,7 +13,7 @@ from app.bookings.problems import SlotUnavailable
 from app.kit.problems import FieldError, ValidationFailed
 from app.settings import Settings
 from app.staff import calendar
-from app.staff.calendar import FreeTime, Interval, Travel
+from app.staff.calendar import CleanerCalendar, Interval, Travel
 
 
 def visit_of(booking: Booking) -> Interval:
@@ -37,15 +37,17 @@ def least_loaded(session: Session, settings: Settings, booking: Booking, visit: 
     day = visit.start.astimezone(zone).date()
     free = [each for each in _free_times(session, settings, booking, visit) if each.is_free(visit)]
     monday = day - timedelta(days=day.weekday())
-    week = Interval(calendar.moment(monday, 0, zone), calendar.moment(monday + timedelta(days=7), 0, zone)).slots
-    of_week = calendar.taken(session, [each.cleaner_id for each in free], week, apart_from=booking.id)
+    week = Interval(
+        calendar.local_to_utc(monday, 0, zone), calendar.local_to_utc(monday + timedelta(days=7), 0, zone)
+    ).slots
+    of_week = calendar.count_reserved(session, [each.cleaner_id for each in free], week, except_booking_id=booking.id)
     of_day = frozenset(calendar.day_interval(day, zone).slots)
 
-    def load(candidate: FreeTime) -> tuple[int, int, str]:
-        return len(candidate.taken & of_day), of_week.get(candidate.cleaner_id, 0), candidate.cleaner_id
+    def load(candidate: CleanerCalendar) -> tuple[int, int, str]:
+        return len(candidate.reserved & of_day), of_week.get(candidate.cleaner_id, 0), candidate.cleaner_id
 
     for candidate in sorted(free, key=load):
-        if not calendar.lock(session, candidate.cleaner_id):
+        if not calendar.lock_cleaner(session, candidate.cleaner_id):
             return candidate.cleaner_id
         if is_free(session, settings, booking, candidate.cleaner_id, visit):  # still
             return candidate.cleaner_id
@@ -59,7 +61,7 @@ def require_free(session: Session, settings: Settings, booking: Booking, cleaner
         ValidationFailed: there is no such cleaner, or they cannot be booked.
         SlotUnavailable: they do not work then, are elsewhere, or could not get there in time.
     """
-    calendar.lock(session, cleaner_id)
+    calendar.lock_cleaner(session, cleaner_id)
     visit = visit_of(booking)
     found = _free_times(session, settings, booking, visit, cleaner_id)
     if not found:
@@ -71,7 +73,7 @@ def require_free(session: Session, settings: Settings, booking: Booking, cleaner
 
 def is_free(session: Session, settings: Settings, booking: Booking, cleaner_id: str, visit: Interval) -> bool:
     """Whether this cleaner could take the booking at another time; it stays so until the end of the transaction."""
-    calendar.lock(session, cleaner_id)
+    calendar.lock_cleaner(session, cleaner_id)
     found = _free_times(session, settings, booking, visit, cleaner_id)
     return bool(found) and found[0].is_free(visit)
 
@@ -86,7 +88,7 @@ def occupy(session: Session, booking: Booking) -> None:
         return
     session.flush()  # the booking itself first: what fails below is the slots
     try:
-        calendar.take(session, booking.cleaner_id, booking.id, visit_of(booking))
+        calendar.reserve(session, booking.cleaner_id, booking.id, visit_of(booking))
     except IntegrityError as error:
         raise SlotUnavailable from error
 
@@ -99,12 +101,12 @@ def vacate(session: Session, booking: Booking) -> None:
 
 def _free_times(
     session: Session, settings: Settings, booking: Booking, visit: Interval, cleaner_id: str | None = None
-) -> list[FreeTime]:
-    return calendar.free_time(
+) -> list[CleanerCalendar]:
+    return calendar.load_calendars(
         session,
-        visit.start.astimezone(settings.zone).date(),
+        [visit.start.astimezone(settings.zone).date()],
         settings.zone,
         cleaner_id=cleaner_id,
-        apart_from=booking.id,
+        except_booking_id=booking.id,
         travel=Travel(calendar.slots_in(settings.booking_travel_minutes), booking.address, visit),
     )

@@ -62,7 +62,7 @@ class Cover:
             return []
         first, last = (each.starts_at.astimezone(zone).date() for each in (ahead[0], ahead[-1]))
         days = [first + number * calendar.DAY for number in range((last - first).days + 1)]
-        found = calendar.free_times(session, days, zone, cleaner_id=cleaner_id)
+        found = calendar.load_calendars(session, days, zone, cleaner_id=cleaner_id)
         return [each for each in ahead if not (found and found[0].works_at(assignment.visit_of(each)))]
 
     def _replace(self, session: Session, booking: Booking) -> AffectedVisit:

@@ -68,7 +68,7 @@ class Office:
         interval = day_interval(day, self._settings.zone)
 
         def read(session: Session) -> Page[CleanerDay]:
-            cleaners = self._staff.listing(session, paging)
+            cleaners = self._staff.cleaner_page(session, paging)
             visits: dict[str, list[Booking]] = {each.id: [] for each in cleaners.items}
             for visit in self._bookings.day(session, visits.keys(), interval):
                 if visit.cleaner:

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/api/v1", tags=["staff"], route_class=StrictRoute)
 
 
 CurrentStaff = Annotated[Actor, Depends(RequireRole({Role.CLEANER, *OFFICE}))]
-"""A cleaner, or somebody of the office."""
+"""A cleaner or a member of the office."""
 
 
 @router.get(

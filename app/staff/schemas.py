@@ -25,12 +25,12 @@ MAXIMUM_DAYS = 14
 MAXIMUM_DURATION = 720
 MAXIMUM_ABSENCE = timedelta(days=366)
 MAXIMUM_SHIFTS = 70
-WRITTEN_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def _written_day(value: object) -> object:
-    # Otherwise pydantic also takes seconds since 1970 for a date.
-    if not isinstance(value, str) or not WRITTEN_DAY.fullmatch(value):
+def _require_date_text(value: object) -> object:
+    # Pydantic alone would also accept a number of seconds since 1970.
+    if not isinstance(value, str) or not DATE_PATTERN.fullmatch(value):
         raise ValueError("is not a date like 2026-12-01")
     return value
 
@@ -38,7 +38,7 @@ def _written_day(value: object) -> object:
 Day = Annotated[
     date,
     Field(ge=EARLIEST, le=LATEST, examples=["2026-12-01"], description=f"From {EARLIEST} to {LATEST}"),
-    BeforeValidator(_written_day),
+    BeforeValidator(_require_date_text),
 ]
 Time = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["09:00"])]
 EndTime = Annotated[
@@ -48,13 +48,13 @@ EndTime = Annotated[
 ]
 
 
-def minutes(clock: str) -> int:
-    """Minutes after midnight of a time like `09:00`."""
-    return int(clock[:2]) * 60 + int(clock[3:])
+def to_minutes(clock_time: str) -> int:
+    """Convert a time like `09:00` to minutes after midnight."""
+    return int(clock_time[:2]) * 60 + int(clock_time[3:])
 
 
-def clock(minutes: int) -> str:
-    """The other way round."""
+def to_clock_time(minutes: int) -> str:
+    """Convert minutes after midnight to a time like `09:00`."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
@@ -110,8 +110,8 @@ class Shift(BaseModel):
     ends: EndTime
 
     @model_validator(mode="after")
-    def _forwards(self) -> Self:
-        if minutes(self.ends) <= minutes(self.starts):
+    def _ends_after_start(self) -> Self:
+        if to_minutes(self.ends) <= to_minutes(self.starts):
             raise ValueError("`ends` must be after `starts`")
         return self
 
@@ -126,7 +126,7 @@ class WeekChange(BaseModel):
     @field_validator("hours")
     @classmethod
     def _no_overlaps(cls, hours: list[Shift]) -> list[Shift]:
-        week = sorted((each.weekday, minutes(each.starts), minutes(each.ends)) for each in hours)
+        week = sorted((each.weekday, to_minutes(each.starts), to_minutes(each.ends)) for each in hours)
         for (day, _, ends), (next_day, starts, _) in pairwise(week):
             if day == next_day and starts < ends:
                 raise ValueError("entries of one day must not overlap")
@@ -160,7 +160,7 @@ class DayOffRequest(BaseModel):
 
     @field_validator("last_day")
     @classmethod
-    def _in_order(cls, last_day: date, others: ValidationInfo) -> date:
+    def _check_order(cls, last_day: date, others: ValidationInfo) -> date:
         first_day = others.data.get("first_day", last_day)
         if not timedelta(0) <= last_day - first_day < MAXIMUM_ABSENCE:
             raise ValueError(f"`last_day` must be `first_day` or up to {MAXIMUM_ABSENCE.days - 1} days later")

@@ -141,7 +141,7 @@ def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
             session.connection()
             both_ready.wait(10)
             try:
-                calendar.take(session, cleaner, booking, visit)
+                calendar.reserve(session, cleaner, booking, visit)
                 session.commit()
                 outcomes.append("taken")
             except IntegrityError:

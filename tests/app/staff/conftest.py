@@ -74,7 +74,9 @@ class Company:
         self.write(work)
         return new
 
-    def crowd(self, size: int, shifts: Sequence[tuple[int, int, int]], booking_id: str, slots: Sequence[int]) -> None:
+    def add_cleaners(
+        self, size: int, shifts: Sequence[tuple[int, int, int]], booking_id: str, slots: Sequence[int]
+    ) -> None:
         """Add many cleaners who all work the same shifts and have the same slots taken."""
         ids = [identifier() for _ in range(size)]
 

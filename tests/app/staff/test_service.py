@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from app.kit.actor import Role
 from app.kit.problems import NotFound
-from app.staff.calendar import FreeTime, Interval, free_time, release, slot_start, take
+from app.staff.calendar import CleanerCalendar, Interval, load_calendars, release, reserve, slot_start
 from app.staff.models import BookingSlot, Cleaner, DayOff, WorkingHours
 from app.staff.schemas import Availability
 from tests.app.reviews.visits import visit
@@ -25,10 +25,10 @@ def utc(hour: int, minute: int = 0, day: int = 7) -> datetime:
     return datetime(2026, 12, day, hour, minute, tzinfo=UTC)
 
 
-def free_days(  # noqa: PLR0913, PLR0917  # a question in full
+def availability_at(  # noqa: PLR0913, PLR0917  # a question in full
     company: Company, first: date, days: int, duration: int, at: datetime = BEFORE, address: str | None = None
 ) -> Availability:
-    return company.read(lambda session: company.staff.free_days(session, first, days, duration, at, address))
+    return company.read(lambda session: company.staff.availability_at(session, first, days, duration, at, address))
 
 
 def starts(answer: Availability) -> list[tuple[datetime, int]]:
@@ -73,7 +73,7 @@ def test_bookable_is_who_is_an_active_cleaner_and_hours_are_kept(
     gone = cleaner(company, account)
     assert gone is not None
     assert not gone.is_bookable
-    assert starts(free_days(company, MONDAY, 1, 60)) == []
+    assert starts(availability_at(company, MONDAY, 1, 60)) == []
     change_role(company, account, Role.CLEANER)
     back = cleaner(company, account)
     assert back is not None
@@ -92,7 +92,7 @@ def test_an_inactive_account_that_becomes_a_cleaner_is_not_bookable(company: Com
 def test_free_slots_count_the_cleaners_that_are_free_all_the_time(company: Company) -> None:
     company.cleaner(NINE_TO_NOON)
     company.cleaner((0, 600, 720))
-    answer = free_days(company, MONDAY, 2, 90)
+    answer = availability_at(company, MONDAY, 2, 90)
     assert [day.date for day in answer.days] == [MONDAY, date(2026, 12, 8)]
     assert starts(answer) == [(utc(8), 1), (utc(8, 30), 1), (utc(9), 2), (utc(9, 30), 2)]
     assert answer.days[0].slots[0].ends_at == utc(9, 30)
@@ -101,7 +101,7 @@ def test_free_slots_count_the_cleaners_that_are_free_all_the_time(company: Compa
 
 def test_a_visit_may_cross_midnight_but_belongs_to_the_day_it_begins_in(company: Company) -> None:
     company.cleaner((0, 1380, 1440), (1, 0, 60))
-    answer = free_days(company, MONDAY, 2, 90)
+    answer = availability_at(company, MONDAY, 2, 90)
     assert [len(day.slots) for day in answer.days] == [2, 0]
     assert starts(answer) == [(utc(22), 1), (utc(22, 30), 1)]
 
@@ -109,24 +109,26 @@ def test_a_visit_may_cross_midnight_but_belongs_to_the_day_it_begins_in(company:
 def test_days_off_are_not_free(company: Company) -> None:
     owner = company.cleaner((0, 540, 600), (1, 540, 600))
     company.write(lambda session: session.add(DayOff(cleaner_id=owner, first_day=MONDAY, last_day=MONDAY)))
-    assert starts(free_days(company, MONDAY, 2, 60)) == [(utc(8, day=8), 1)]
+    assert starts(availability_at(company, MONDAY, 2, 60)) == [(utc(8, day=8), 1)]
 
 
 def test_visits_begin_after_the_notice_and_before_the_horizon(company: Company) -> None:
     company.cleaner(NINE_TO_NOON)
     # The defaults: 2 hours, 90 days.
-    assert starts(free_days(company, MONDAY, 1, 60, utc(7))) == [(utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
-    assert starts(free_days(company, MONDAY, 1, 60, utc(7, 1)))[0] == (utc(9, 30), 1)
+    assert starts(availability_at(company, MONDAY, 1, 60, utc(7))) == [(utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
+    assert starts(availability_at(company, MONDAY, 1, 60, utc(7, 1)))[0] == (utc(9, 30), 1)
     horizon = utc(9) - timedelta(days=90)
-    assert starts(free_days(company, MONDAY, 1, 60, horizon)) == [(utc(8), 1), (utc(8, 30), 1)]
-    assert starts(free_days(company, MONDAY, 14, 60, horizon - timedelta(days=1))) == []
-    assert starts(free_days(company, date(2200, 12, 31), 14, 60)) == []
-    assert len(free_days(company, date(2000, 1, 1), 14, 60).days) == 14
+    assert starts(availability_at(company, MONDAY, 1, 60, horizon)) == [(utc(8), 1), (utc(8, 30), 1)]
+    assert starts(availability_at(company, MONDAY, 14, 60, horizon - timedelta(days=1))) == []
+    assert starts(availability_at(company, date(2200, 12, 31), 14, 60)) == []
+    assert len(availability_at(company, date(2000, 1, 1), 14, 60).days) == 14
 
 
-def free_of(company: Company, owner: str, apart_from: str | None = None) -> FreeTime:
+def free_of(company: Company, owner: str, except_booking_id: str | None = None) -> CleanerCalendar:
     zone = company.settings.zone
-    [found] = company.read(lambda session: free_time(session, MONDAY, zone, cleaner_id=owner, apart_from=apart_from))
+    [found] = company.read(
+        lambda session: load_calendars(session, [MONDAY], zone, cleaner_id=owner, except_booking_id=except_booking_id)
+    )
     return found
 
 
@@ -134,14 +136,14 @@ def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -
     owner, other = company.cleaner(NINE_TO_NOON), company.cleaner(NINE_TO_NOON)
     booking = visit(company.path, company.account("client"), owner)
     hour = Interval(utc(9), utc(10))
-    company.write(lambda session: take(session, owner, booking, hour))
+    company.write(lambda session: reserve(session, owner, booking, hour))
     assert not free_of(company, owner).is_free(hour)
-    assert free_of(company, owner, apart_from=booking).is_free(hour)
+    assert free_of(company, owner, except_booking_id=booking).is_free(hour)
     assert free_of(company, other).is_free(hour)
     travelling = [(utc(8), 1), (utc(8, 30), 1), (utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
-    assert starts(free_days(company, MONDAY, 1, 60)) == travelling
-    assert starts(free_days(company, MONDAY, 1, 60, address="Street 2")) == travelling
-    assert starts(free_days(company, MONDAY, 1, 60, address="street 1")) == [
+    assert starts(availability_at(company, MONDAY, 1, 60)) == travelling
+    assert starts(availability_at(company, MONDAY, 1, 60, address="Street 2")) == travelling
+    assert starts(availability_at(company, MONDAY, 1, 60, address="street 1")) == [
         (utc(8), 2),
         (utc(8, 30), 1),
         (utc(9), 1),
@@ -150,7 +152,7 @@ def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -
     ]
     overlapping = Interval(utc(9, 30), utc(10, 30))
     with pytest.raises(IntegrityError):
-        company.write(lambda session: take(session, owner, booking, overlapping))
+        company.write(lambda session: reserve(session, owner, booking, overlapping))
     company.write(lambda session: release(session, owner, booking, hour))
     assert free_of(company, owner).is_free(hour)
 
@@ -158,8 +160,8 @@ def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -
 def test_only_the_booking_s_own_time_is_released(company: Company) -> None:
     owner, client = company.cleaner(NINE_TO_NOON), company.account("client")
     first, second = visit(company.path, client, owner), visit(company.path, client, owner)
-    company.write(lambda session: take(session, owner, first, Interval(utc(8), utc(9))))
-    company.write(lambda session: take(session, owner, second, Interval(utc(9), utc(10))))
+    company.write(lambda session: reserve(session, owner, first, Interval(utc(8), utc(9))))
+    company.write(lambda session: reserve(session, owner, second, Interval(utc(9), utc(10))))
     company.write(lambda session: release(session, owner, first, Interval(utc(8), utc(10))))
     left = company.read(lambda session: session.exec(select(BookingSlot.slot).order_by(col(BookingSlot.slot))).all())
     assert [slot_start(slot) for slot in left] == [utc(9), utc(9, 30)]
@@ -218,12 +220,12 @@ def test_free_time_takes_as_many_statements_for_two_hundred_cleaners_as_for_one(
             statements.append(execution[2])
 
         event.listen(session.get_bind(), "before_cursor_execute", hear)
-        answer = company.staff.free_days(session, MONDAY, 14, 30, BEFORE, "Street 1")
+        answer = company.staff.availability_at(session, MONDAY, 14, 30, BEFORE, "Street 1")
         event.remove(session.get_bind(), "before_cursor_execute", hear)
         return answer, len(statements)
 
     _, of_one = company.read(ask)
-    company.crowd(200, [(day, 480, 1080) for day in range(7)], booking, taken)
+    company.add_cleaners(200, [(day, 480, 1080) for day in range(7)], booking, taken)
     answer, of_many = company.read(ask)
     assert starts(answer)[0] == (utc(7, 30), 200)
     assert 0 < of_many == of_one
