@@ -330,7 +330,7 @@ def release(session: Session, cleaner_id: str, booking_id: str, visit: Interval)
 def count_reserved(
     session: Session, cleaner_ids: Iterable[str], slots: range, *, except_booking_id: str
 ) -> dict[str, int]:
-    """Count the reserved slots of each cleaner, without those of one booking. Leaves out cleaners without such slots."""
+    """Count the reserved slots of each cleaner, without those of one booking. Leaves out cleaners without any."""
     query = (
         select(BookingSlot.cleaner_id, func.count())
         .where(
