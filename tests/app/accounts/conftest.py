@@ -1,4 +1,4 @@
-"""An API that sends e-mail, whose messages the tests read before they are sent."""
+"""An API that sends e-mail. The tests read the messages in the outbox."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ CODE = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 
 
 def rows(house: House, query: str, *values: object) -> list[tuple[object, ...]]:
-    """What the database answers; a statement that changes something is committed."""
+    """Run a statement on the database, commit it and return its rows."""
     connection = dbapi2.connect(house.server.database, timeout=20)
     try:
         with connection:
@@ -26,13 +26,13 @@ def rows(house: House, query: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def templates(house: House, email: str) -> list[object]:
-    """What was written to the address, in this order."""
+    """Templates of all messages to the address, in order of time."""
     query = "SELECT template FROM outbox_message WHERE recipient = ? ORDER BY created_at"
     return [row[0] for row in rows(house, query, email)]
 
 
 def code(house: House, email: str, template: str) -> str:
-    """The code in the newest such message to the address."""
+    """The code in the newest message to the address from this template."""
     query = "SELECT body FROM outbox_message WHERE recipient = ? AND template = ? ORDER BY created_at DESC"
     found = CODE.search(str(rows(house, query, email, template)[0][0]))
     assert found is not None
@@ -41,7 +41,7 @@ def code(house: House, email: str, template: str) -> str:
 
 @pytest.fixture(scope="session")
 def post_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """One API that requires addresses to be verified; its mail server is never there, so messages stay."""
+    """An API that requires verified addresses. Its mail server does not exist, so messages stay in the outbox."""
     directory = tmp_path_factory.mktemp("post")
     shutil.copy(migrated, directory / "test.db")
     settings = HOUSE_SETTINGS | {

@@ -1,4 +1,4 @@
-"""Profiles, what administrators change, and erasure."""
+"""Profiles, account administration and erasure."""
 
 import secrets
 import unicodedata
@@ -14,7 +14,7 @@ ME, USERS = "/api/v1/users/me", "/api/v1/users"
 ANY = {"If-Match": "*"}
 
 
-def test_a_profile_changes_from_the_version_that_was_read(house: House) -> None:
+def test_profile_change_requires_the_current_version(house: House) -> None:
     person, manager, name = house.person(), house.person("manager"), f"Zoe{secrets.token_hex(6)}"
     assert slug(person.http.patch(ME, json={"full_name": name})) == (428, "precondition-required")
     tag = {"If-Match": person.http.get(ME).headers["ETag"]}
@@ -28,7 +28,7 @@ def test_a_profile_changes_from_the_version_that_was_read(house: House) -> None:
     assert manager.http.get(USERS, params={"q": name, "is_active": "false"}).json()["items"] == []
 
 
-def test_a_name_is_found_however_a_keyboard_sends_it(house: House) -> None:
+def test_search_ignores_unicode_form_and_case(house: House) -> None:
     manager, name = house.person("manager"), f"Zoë{secrets.token_hex(6)}"
     decomposed = unicodedata.normalize("NFD", name)
     people = [house.person(), house.person()]
@@ -41,7 +41,7 @@ def test_a_name_is_found_however_a_keyboard_sends_it(house: House) -> None:
         assert bookings.status_code == 200
 
 
-def test_a_new_cleaner_has_hours_and_can_be_booked(house: House) -> None:
+def test_new_cleaner_has_working_hours_and_is_bookable(house: House) -> None:
     admin, person = house.person("admin"), house.person()
     changed = admin.http.patch(f"{USERS}/{person.id}", json={"role": "cleaner"}, headers=ANY)
     assert changed.json()["role"] == "cleaner"
@@ -53,7 +53,7 @@ def test_a_new_cleaner_has_hours_and_can_be_booked(house: House) -> None:
     assert rows(house, "SELECT is_bookable FROM cleaner WHERE account_id = ?", person.id) == [(0,)]
 
 
-def test_switched_off_nobody_gets_in(house: House) -> None:
+def test_deactivated_account_cannot_log_in(house: House) -> None:
     admin, person = house.person("admin"), house.person()
     user = {"email": person.email, "password": person.password}
     for active, status in ((False, 401), (True, 200)):
@@ -69,7 +69,7 @@ def test_administrators_cannot_demote_themselves(house: House) -> None:
         assert slug(admin.http.patch(f"{USERS}/{admin.id}", json=change, headers=ANY)) == (409, "last-admin")
 
 
-def test_an_erased_account_leaves_nothing_personal(house: House) -> None:
+def test_erased_account_has_no_personal_data(house: House) -> None:
     person = house.person()
     make_cleaner(house)
     booking = book(person.http, order(make_service(house.database), moment(day_ahead(5), 10)))
@@ -97,7 +97,7 @@ def test_an_erased_account_leaves_nothing_personal(house: House) -> None:
     assert house.anonymous.post(REGISTER, json=user).status_code == 201
 
 
-def test_pages_of_a_search_hold_everybody_once(house: House) -> None:
+def test_search_pages_contain_each_account_once(house: House) -> None:
     manager, name = house.person("manager"), f"Yan{secrets.token_hex(6)}"
     people = [house.person() for _ in range(3)]
     for person in people:
@@ -111,7 +111,7 @@ def test_pages_of_a_search_hold_everybody_once(house: House) -> None:
     assert page["next_cursor"] is None
 
 
-def test_of_an_erased_accounts_reviews_only_the_stars_stay(house: House) -> None:
+def test_erasure_keeps_only_the_stars_of_reviews(house: House) -> None:
     world = World(house)
     booking = world.review()
     execute(house.database, "UPDATE review SET comment = 'Ring at Ann' WHERE booking_id = ?", booking)

@@ -1,4 +1,4 @@
-"""What is left of a person whose account is erased, in every text of every table."""
+"""Erasure of an account: personal data in every column of every table."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from tests.app.accounts.conftest import rows
 from tests.app.accounts.test_registration import log_in
-from tests.app.company import at, day_ahead, make_cleaner, make_service, nobody_else, order
+from tests.app.company import at, day_ahead, make_cleaner, make_service, only_new_cleaners, order
 from tests.app.conftest import House, free_port, open_house
 from tests.app.people import Person
 
@@ -20,7 +20,7 @@ ANY = {"If-Match": "*"}
 
 @dataclass
 class Traces:
-    """What says who somebody is."""
+    """Personal data of a user."""
 
     email: str
     name: str
@@ -31,7 +31,7 @@ class Traces:
     address: str = CLIENTS_ADDRESS
 
     def found(self, house: House) -> list[str]:
-        """Each table and column of the database in which one of them is."""
+        """Each table and column of the database that contains one of the values."""
         tables = [str(name) for (name,) in rows(house, "SELECT name FROM sqlite_master WHERE type = 'table'")]
         return [
             f"{table}.{column} has {trace}"
@@ -49,19 +49,19 @@ def erase(person: Person) -> None:
 
 @pytest.fixture(scope="module")
 def mail_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """An API whose mail server is never there, so messages stay."""
+    """An API whose mail server does not exist, so messages stay in the outbox."""
     settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(free_port()), "MAIL_FROM": "bookings@example.com"}
     with open_house(tmp_path_factory.mktemp("erasure"), migrated, settings) as house:
         yield house
 
 
-def letters_to(house: House, person: Person) -> list[tuple[str, str, str]]:
-    """Template, state and text of each message."""
+def messages_to(house: House, person: Person) -> list[tuple[str, str, str]]:
+    """Template, state and text of each message to the person."""
     query = "SELECT template, state, body FROM outbox_message WHERE account_id = ? ORDER BY created_at, rowid"
     return [(str(template), str(state), str(body)) for template, state, body in rows(house, query, person.id)]
 
 
-def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
+def test_erasure_of_a_client_removes_all_traces(mail_house: House) -> None:
     house = mail_house
     manager, client = house.person("manager"), house.person()
     manager.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
@@ -71,14 +71,14 @@ def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
     assert client.http.patch(ME, json=change, headers=ANY).status_code == 200
     cleaner, service = make_cleaner(house), make_service(house.database)
     personal = {"address": traces.home, "notes": traces.notes}
-    mine = order(service, at(day_ahead(5), 10), **personal)
-    by_phone = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
-    given_up = order(service, at(day_ahead(7), 10), **personal)
-    with nobody_else(house.database):
+    own = order(service, at(day_ahead(5), 10), **personal)
+    by_office = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
+    to_cancel = order(service, at(day_ahead(7), 10), **personal)
+    with only_new_cleaners(house.database):
         rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
         booked = [
             person.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
-            for person, body in ((client, mine), (manager, by_phone), (client, given_up))
+            for person, body in ((client, own), (manager, by_office), (client, to_cancel))
         ]
     cancelled = client.http.post(f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": traces.reason}, headers=ANY)
     assert cancelled.status_code == 200, cancelled.text
@@ -99,12 +99,12 @@ def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
 
     assert traces.found(house) == []
     assert rows(house, office, manager.id, OFFICES_ADDRESS) == [(1,)]
-    told = letters_to(house, cleaner)
-    assert [template for template, *_ in told] == [
+    messages = messages_to(house, cleaner)
+    assert [template for template, *_ in messages] == [
         *("visit_assigned", "visit_assigned", "visit_assigned"),
         *("visit_cancelled", "visit_cancelled", "visit_cancelled"),
     ]
-    for _, state, body in told:
+    for _, state, body in messages:
         reference = next(each["reference"] for each in booked if each["reference"] in body)
         assert f"Booking: {reference}\n" in body
         assert "When: " in body
@@ -114,7 +114,7 @@ def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
     assert log_in(house.anonymous, login).status_code == 401
 
 
-def test_of_an_erased_cleaner_clients_letters_do_not_tell(mail_house: House) -> None:
+def test_erasure_of_a_cleaner_cleans_messages_to_clients(mail_house: House) -> None:
     house = mail_house
     client, cleaner, manager = house.person(), make_cleaner(house), house.person("manager")
     traces = Traces(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
@@ -125,20 +125,20 @@ def test_of_an_erased_cleaner_clients_letters_do_not_tell(mail_house: House) -> 
     key = {"Idempotency-Key": str(uuid.uuid4())}
     path = f"/api/v1/cleaners/{cleaner.id}/days-off"
     assert manager.http.post(path, json=day_off, headers=key).status_code == 201
-    with nobody_else(house.database):
+    with only_new_cleaners(house.database):
         rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
         body = order(make_service(house.database), at(day_ahead(8), 10))
         booked = client.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
         assert booked.json()["cleaner"]["full_name"] == traces.name
         erase(cleaner)
-    # The client's own answer is kept for a day, as the client may repeat the request.
+    # The stored answer to the client's own request stays for a day, because the client may repeat the request.
     assert [each for each in traces.found(house) if "idempotency_record.answer" not in each] == []
-    (letter,) = letters_to(house, client)
-    assert "Where: Main Street 5\n" in letter[2]
-    assert "Cleaner" not in letter[2]
+    ((_, _, body_text),) = messages_to(house, client)
+    assert "Where: Main Street 5\n" in body_text
+    assert "Cleaner" not in body_text
 
 
-def test_the_export_has_what_the_audit_log_says(house: House) -> None:
+def test_export_contains_the_audit_log(house: House) -> None:
     person, admin = house.person(), house.person("admin")
     person.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
     admin.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
@@ -155,7 +155,7 @@ def test_the_export_has_what_the_audit_log_says(house: House) -> None:
     assert activity[0]["details"] == {"before": "client", "after": "cleaner"}
 
 
-def test_only_the_addresses_of_the_erased_leave_the_audit_log(house: House) -> None:
+def test_erasure_removes_only_the_users_network_addresses_from_the_audit_log(house: House) -> None:
     person, other = house.person(), house.person()
     count = "SELECT count(*), count(address) FROM audit_entry WHERE actor_id = ?"
     ((before, _),) = rows(house, count, person.id)

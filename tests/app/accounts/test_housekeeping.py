@@ -1,4 +1,4 @@
-"""What nobody can use any more is deleted, and nothing else."""
+"""Deletion of expired sessions and tokens."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
     engine.dispose()
 
 
-def test_only_what_has_expired_is_deleted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_deletes_only_expired_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "BATCH_SIZE", 2)
     account = UserAccount(email="a@example.com", password_hash="!", full_name="A")
     session.add(account)

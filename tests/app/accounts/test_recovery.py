@@ -1,9 +1,16 @@
-"""Forgotten and changed passwords, and changed addresses."""
+"""Password resets, and changes of passwords and addresses."""
 
 import pytest
 
 from tests.app.accounts.conftest import code, rows, templates
-from tests.app.accounts.test_registration import CREME, REGISTER, VERIFY, log_in, slug, typed_otherwise
+from tests.app.accounts.test_registration import (
+    ACCENTED_PASSWORD,
+    REGISTER,
+    VERIFY,
+    in_other_unicode_form,
+    log_in,
+    slug,
+)
 from tests.app.conftest import House, new_user
 
 FORGOT, RESET = "/api/v1/auth/password/forgot", "/api/v1/auth/password/reset"
@@ -11,8 +18,8 @@ ME = "/api/v1/users/me"
 NEW = "staple battery horse"
 
 
-def reader(house: House) -> tuple[dict[str, str], dict[str, str]]:
-    """Somebody whose address is verified, and the headers of a session."""
+def verified_user(house: House) -> tuple[dict[str, str], dict[str, str]]:
+    """A user with a verified address, and the headers of a session."""
     user = new_user()
     house.anonymous.post(REGISTER, json=user)
     house.anonymous.post(VERIFY, json={"token": code(house, user["email"], "verify_email")})
@@ -24,9 +31,9 @@ def session(house: House, user: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {log_in(house.anonymous, user).json()['access_token']}"}
 
 
-def test_a_forgotten_password_is_replaced_once_and_ends_all_sessions(post_house: House) -> None:
+def test_password_reset_works_once_and_ends_all_sessions(post_house: House) -> None:
     http = post_house.anonymous
-    user, headers = reader(post_house)
+    user, headers = verified_user(post_house)
     assert http.post(FORGOT, json={"email": user["email"]}).status_code == 202
     body = {"token": code(post_house, user["email"], "reset_password"), "new_password": NEW}
     assert http.post(RESET, json=body).status_code == 204
@@ -37,16 +44,19 @@ def test_a_forgotten_password_is_replaced_once_and_ends_all_sessions(post_house:
     assert templates(post_house, user["email"])[-1] == "password_changed"
 
 
-def test_a_password_that_was_reset_is_the_same_however_a_keyboard_sends_it(post_house: House) -> None:
-    user, _ = reader(post_house)
+def test_password_reset_normalises_the_password(post_house: House) -> None:
+    user, _ = verified_user(post_house)
     post_house.anonymous.post(FORGOT, json={"email": user["email"]})
-    body = {"token": code(post_house, user["email"], "reset_password"), "new_password": typed_otherwise(CREME)}
+    body = {
+        "token": code(post_house, user["email"], "reset_password"),
+        "new_password": in_other_unicode_form(ACCENTED_PASSWORD),
+    }
     assert post_house.anonymous.post(RESET, json=body).status_code == 204
-    assert log_in(post_house.anonymous, user | {"password": CREME}).status_code == 200
+    assert log_in(post_house.anonymous, user | {"password": ACCENTED_PASSWORD}).status_code == 200
 
 
-def test_a_code_for_a_password_expires(post_house: House) -> None:
-    user, _ = reader(post_house)
+def test_reset_code_expires(post_house: House) -> None:
+    user, _ = verified_user(post_house)
     post_house.anonymous.post(FORGOT, json={"email": user["email"]})
     sent = code(post_house, user["email"], "reset_password")
     changed = "UPDATE one_time_token SET expires_at = '2020-01-01 00:00:00.000000' WHERE email = ? RETURNING 1"
@@ -57,13 +67,13 @@ def test_a_code_for_a_password_expires(post_house: House) -> None:
 
 
 @pytest.mark.parametrize("path", [FORGOT, "/api/v1/auth/email/resend"])
-def test_without_mail_nothing_can_be_sent(house: House, path: str) -> None:
+def test_mail_requests_fail_without_smtp(house: House, path: str) -> None:
     assert slug(house.anonymous.post(path, json={"email": "a@example.com"})) == (503, "mail-off")
 
 
-def test_a_changed_password_ends_the_other_sessions(post_house: House) -> None:
+def test_password_change_ends_the_other_sessions(post_house: House) -> None:
     http = post_house.anonymous
-    user, here = reader(post_house)
+    user, here = verified_user(post_house)
     there = session(post_house, user)
     wrong = {"current_password": "wrong horse battery", "new_password": NEW}
     assert slug(http.post(f"{ME}/password", json=wrong, headers=here)) == (403, "wrong-password")
@@ -73,9 +83,9 @@ def test_a_changed_password_ends_the_other_sessions(post_house: House) -> None:
     assert templates(post_house, user["email"])[-1] == "password_changed"
 
 
-def test_a_new_address_is_proved_before_it_counts(post_house: House) -> None:
+def test_new_address_takes_effect_after_verification(post_house: House) -> None:
     http, new = post_house.anonymous, new_user()["email"]
-    user, headers = reader(post_house)
+    user, headers = verified_user(post_house)
     body = {"current_password": user["password"], "new_email": new}
     assert http.post(f"{ME}/email", json=body, headers=headers).status_code == 202
     assert http.get(ME, headers=headers).json()["email"] == user["email"]
@@ -84,14 +94,14 @@ def test_a_new_address_is_proved_before_it_counts(post_house: House) -> None:
     assert templates(post_house, user["email"])[-1] == "email_changed"
 
 
-def test_a_taken_address_is_answered_alike_and_its_owner_told(post_house: House) -> None:
-    (user, headers), (owner, _) = reader(post_house), reader(post_house)
+def test_change_to_a_taken_address_notifies_its_owner(post_house: House) -> None:
+    (user, headers), (owner, _) = verified_user(post_house), verified_user(post_house)
     body = {"current_password": user["password"], "new_email": owner["email"]}
     assert post_house.anonymous.post(f"{ME}/email", json=body, headers=headers).status_code == 202
     assert templates(post_house, owner["email"]) == ["verify_email", "email_taken"]
 
 
-def test_without_mail_an_address_changes_at_once(house: House) -> None:
+def test_address_changes_at_once_without_smtp(house: House) -> None:
     person, other, new = house.person(), house.person(), new_user()["email"]
     body = {"current_password": person.password, "new_email": new}
     assert person.http.post(f"{ME}/email", json=body).json()["email"] == new

@@ -1,4 +1,4 @@
-"""Registration: once per address and key, findable at once, and silent where addresses are verified."""
+"""Registration, verification of addresses, and normalisation of passwords and addresses."""
 
 import secrets
 import unicodedata
@@ -22,7 +22,7 @@ def log_in(http: httpx.Client, user: dict[str, str]) -> httpx.Response:
     return http.post("/api/v1/auth/login", json={"email": user["email"], "password": user["password"]})
 
 
-def test_the_answer_is_the_new_user(house: House) -> None:
+def test_registration_returns_the_new_user(house: House) -> None:
     answer = house.anonymous.post(REGISTER, json=new_user() | {"language": "ru", "phone": "+4915112345678"})
     assert answer.status_code == 201
     user = answer.json()
@@ -36,11 +36,11 @@ def test_the_answer_is_the_new_user(house: House) -> None:
     "change",
     [{"role": "admin"}, {"language": "de"}, {"full_name": "A\x00B"}, {"full_name": " "}, {"phone": "+0123456"}],
 )
-def test_what_is_not_asked_for_is_refused(house: House, change: dict[str, str]) -> None:
+def test_registration_refuses_invalid_and_unknown_fields(house: House, change: dict[str, str]) -> None:
     assert slug(house.anonymous.post(REGISTER, json=new_user() | change)) == (422, "validation-failed")
 
 
-def test_a_repeated_request_registers_once(house: House) -> None:
+def test_repeated_request_registers_once(house: House) -> None:
     user, headers = new_user(), {"Idempotency-Key": secrets.token_hex(8)}
     first = house.anonymous.post(REGISTER, json=user, headers=headers)
     second = house.anonymous.post(REGISTER, json=user, headers=headers)
@@ -52,14 +52,14 @@ def test_a_repeated_request_registers_once(house: House) -> None:
     assert slug(other) == (422, "idempotency-key-reused")
 
 
-def test_what_is_kept_for_repetitions_holds_nothing_personal(house: House) -> None:
+def test_stored_idempotent_answer_has_no_personal_data(house: House) -> None:
     user, key = new_user(), secrets.token_hex(8)
     house.anonymous.post(REGISTER, json=user, headers={"Idempotency-Key": key})
     ((answer,),) = rows(house, "SELECT answer FROM idempotency_record WHERE key = ?", key)
     assert user["email"] not in str(answer)
 
 
-def test_with_verification_new_and_known_addresses_are_answered_alike(post_house: House) -> None:
+def test_registration_does_not_reveal_known_addresses(post_house: House) -> None:
     user = new_user()
     first = post_house.anonymous.post(REGISTER, json=user)
     again = post_house.anonymous.post(REGISTER, json=user | {"password": "another horse battery"})
@@ -69,7 +69,7 @@ def test_with_verification_new_and_known_addresses_are_answered_alike(post_house
     assert templates(post_house, user["email"]) == ["verify_email", "email_taken"]
 
 
-def test_with_verification_a_login_needs_the_code(post_house: House) -> None:
+def test_login_requires_a_verified_address(post_house: House) -> None:
     user, http = new_user(), post_house.anonymous
     http.post(REGISTER, json=user)
     assert slug(log_in(http, user | {"password": "wrong horse battery"})) == (401, "invalid-credentials")
@@ -82,7 +82,7 @@ def test_with_verification_a_login_needs_the_code(post_house: House) -> None:
     assert me.json()["email_verified"] is True
 
 
-def test_codes_are_stored_hashed_and_expire(post_house: House) -> None:
+def test_codes_are_stored_as_hashes_and_expire(post_house: House) -> None:
     user = new_user()
     post_house.anonymous.post(REGISTER, json=user)
     sent = code(post_house, user["email"], "verify_email")
@@ -92,7 +92,7 @@ def test_codes_are_stored_hashed_and_expire(post_house: House) -> None:
     assert slug(post_house.anonymous.post(VERIFY, json={"token": sent})) == (404, "invalid-code")
 
 
-def test_a_code_is_sent_again_only_to_who_needs_it(post_house: House) -> None:
+def test_resend_sends_a_code_only_to_unverified_accounts(post_house: House) -> None:
     user, http = new_user(), post_house.anonymous
     http.post(REGISTER, json=user)
     first = code(post_house, user["email"], "verify_email")
@@ -107,25 +107,25 @@ def test_a_code_is_sent_again_only_to_who_needs_it(post_house: House) -> None:
     assert templates(post_house, nobody) == []
 
 
-def test_nobody_can_fill_somebodys_mailbox(post_house: House) -> None:
+def test_mails_per_recipient_are_limited(post_house: House) -> None:
     for email in (new_user()["email"], new_user()["email"]):
         answers = [post_house.anonymous.post(REGISTER, json=new_user() | {"email": email}) for _ in range(6)]
         assert [answer.status_code for answer in answers] == [202] * 5 + [429]
         assert len(templates(post_house, email)) == 5
 
 
-CREME = "crème brûlée à gogo"
+ACCENTED_PASSWORD = "crème brûlée à gogo"
 
 
-def typed_otherwise(text: str) -> str:
-    """The same text as another keyboard sends it."""
+def in_other_unicode_form(text: str) -> str:
+    """The same text in another Unicode form, as some keyboards send it."""
     return unicodedata.normalize("NFD", text).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def test_a_password_is_the_same_however_a_keyboard_sends_it(house: House) -> None:
-    user, http, me = new_user() | {"password": CREME}, house.anonymous, "/api/v1/users/me"
-    other = typed_otherwise(CREME)
-    assert other != CREME
+def test_passwords_are_normalised(house: House) -> None:
+    user, http, me = new_user() | {"password": ACCENTED_PASSWORD}, house.anonymous, "/api/v1/users/me"
+    other = in_other_unicode_form(ACCENTED_PASSWORD)
+    assert other != ACCENTED_PASSWORD
     assert http.post(REGISTER, json=user).status_code == 201
     form = {"username": user["email"], "password": other}
     assert http.post("/api/v1/auth/token", data=form).status_code == 200
@@ -134,7 +134,7 @@ def test_a_password_is_the_same_however_a_keyboard_sends_it(house: House) -> Non
     new = "île flottante"
     for path, body in (
         ("email", {"new_email": new_user()["email"]}),
-        ("password", {"new_password": typed_otherwise(new)}),
+        ("password", {"new_password": in_other_unicode_form(new)}),
     ):
         answer = http.post(f"{me}/{path}", json=body | {"current_password": other}, headers=headers)
         assert answer.is_success, answer.text
@@ -142,26 +142,26 @@ def test_a_password_is_the_same_however_a_keyboard_sends_it(house: House) -> Non
     assert http.post(f"{me}/erase", json=erasure, headers=headers).status_code == 204
 
 
-def test_a_password_stored_before_normalisation_works_and_is_stored_anew(house: House) -> None:
+def test_login_rehashes_a_password_stored_without_normalisation(house: House) -> None:
     user, http = new_user(), house.anonymous
     account = http.post(REGISTER, json=user).json()["id"]
-    raw = typed_otherwise(CREME)
+    raw = in_other_unicode_form(ACCENTED_PASSWORD)
     rows(house, "UPDATE user_account SET password_hash = ? WHERE id = ?", CONTEXT.hash(raw), account)
-    assert log_in(http, user | {"password": CREME}).status_code == 401
+    assert log_in(http, user | {"password": ACCENTED_PASSWORD}).status_code == 401
     assert log_in(http, user | {"password": raw}).status_code == 200
-    assert log_in(http, user | {"password": CREME}).status_code == 200
+    assert log_in(http, user | {"password": ACCENTED_PASSWORD}).status_code == 200
 
 
-def test_a_new_password_has_its_length_in_normal_form(house: House) -> None:
+def test_password_length_is_checked_after_normalisation(house: House) -> None:
     note = "\N{MUSICAL SYMBOL EIGHTH NOTE}"  # three characters in NFC
-    for password, status in ((typed_otherwise("é" * 4), 422), (note * 43, 422), (note * 42, 201)):
+    for password, status in ((in_other_unicode_form("é" * 4), 422), (note * 43, 422), (note * 42, 201)):
         answer = house.anonymous.post(REGISTER, json=new_user() | {"password": password})
         assert answer.status_code == status
-    # Longer than any that can be set, but not than any that could once be.
+    # Longer than a new password can be, but older releases allowed this length.
     assert slug(log_in(house.anonymous, new_user() | {"password": note * 128})) == (401, "invalid-credentials")
 
 
-def test_an_address_is_the_same_however_a_keyboard_sends_it(house: House) -> None:
+def test_email_addresses_are_normalised(house: House) -> None:
     user = new_user()
     user["email"] = f"Zoë-{user['email']}"
     other = unicodedata.normalize("NFD", user["email"])
@@ -171,7 +171,7 @@ def test_an_address_is_the_same_however_a_keyboard_sends_it(house: House) -> Non
     assert slug(house.anonymous.post(REGISTER, json=user | {"email": other})) == (409, "email-taken")
 
 
-def test_the_canary_goes_the_same_way_and_leaves_nothing(post_house: House) -> None:
+def test_canary_rolls_back_a_registration(post_house: House) -> None:
     headers = {"Authorization": f"Bearer {CANARY_TOKEN}"}
     assert post_house.anonymous.post("/internal/canary", headers=headers).json()["status"] == "ok"
     assert not rows(post_house, "SELECT 1 FROM user_account WHERE email LIKE '%canary.example'")

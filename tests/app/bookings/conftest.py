@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.company import ALWAYS, Hours, at, book, day_ahead, make_cleaner, make_service, nobody_else, order
+from tests.app.company import ALWAYS, Hours, at, book, day_ahead, make_cleaner, make_service, only_new_cleaners, order
 from tests.app.conftest import House
 from tests.app.people import Person
 
@@ -66,7 +66,7 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Json:
 @pytest.fixture
 def company(house: House) -> Iterator[Company]:
     """A company without cleaners."""
-    with nobody_else(house.database):
+    with only_new_cleaners(house.database):
         yield Company(house, make_service(house.database), house.person(), house.person("manager"))
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.app.bookings.conftest import Company, Json, do
-from tests.app.company import execute, make_service, nobody_else, rows, stored
+from tests.app.company import execute, make_service, only_new_cleaners, rows, stored
 from tests.app.conftest import House, open_house
 from tests.app.people import Person
 
@@ -90,7 +90,7 @@ def mailing(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterato
 @pytest.fixture
 def company(mailing: House) -> Iterator[Company]:
     """A company without cleaners, which tells people."""
-    with nobody_else(mailing.database):
+    with only_new_cleaners(mailing.database):
         yield Company(mailing, make_service(mailing.database), mailing.person(), mailing.person("manager"))
 
 

@@ -1,4 +1,4 @@
-"""Working hours, days off and free time over HTTP."""
+"""Working hours, days off and availability over HTTP."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.company import ALWAYS, at, day_ahead, make_cleaner, nobody_else
+from tests.app.company import ALWAYS, at, day_ahead, make_cleaner, only_new_cleaners
 from tests.app.conftest import House
 from tests.app.people import Person
 
@@ -16,7 +16,7 @@ MORNINGS = [{"weekday": day, "starts": "08:00", "ends": "12:00"} for day in rang
 
 
 def problem(answer: httpx.Response, status: int, slug: str) -> Json:
-    """Check that it is this problem."""
+    """Check that the answer is this problem, and return it."""
     assert answer.status_code == status, answer.text
     body: Json = answer.json()
     assert body["type"] == f"/problems/{slug}", body
@@ -41,7 +41,7 @@ def days_off(cleaner: Person) -> str:
     return f"/api/v1/cleaners/{cleaner.id}/days-off"
 
 
-def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manager: Person) -> None:
+def test_replacing_working_hours_requires_the_current_version(cleaner: Person, manager: Person) -> None:
     seen = manager.http.get(hours(cleaner))
     assert seen.json()["timezone"] == "Europe/Berlin"
     tag = seen.headers["ETag"]
@@ -52,7 +52,7 @@ def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manage
     assert changed.json()["hours"] == MORNINGS
     assert changed.headers["ETag"] != tag
     problem(cleaner.http.put(hours(cleaner), json=body, headers={"If-Match": tag}), 412, "precondition-failed")
-    # Cleaners look after their own hours.
+    # Cleaners can change their own hours.
     own = cleaner.http.put(hours(cleaner), json={"hours": []}, headers={"If-Match": changed.headers["ETag"]})
     assert own.json()["hours"] == []
 
@@ -69,14 +69,14 @@ def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manage
     ],
     ids=["weekday", "backwards", "time", "end", "overlap", "text"],
 )
-def test_wrong_hours_are_refused_and_change_nothing(cleaner: Person, hours_: list[Json]) -> None:
+def test_invalid_working_hours_are_refused(cleaner: Person, hours_: list[Json]) -> None:
     before = cleaner.http.get(hours(cleaner)).json()
     refused = cleaner.http.put(hours(cleaner), json={"hours": hours_}, headers={"If-Match": "*"})
     assert problem(refused, 422, "validation-failed")["errors"][0]["field"].startswith("hours")
     assert cleaner.http.get(hours(cleaner)).json() == before
 
 
-def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) -> None:
+def test_days_off_can_be_added_and_removed(house: House, cleaner: Person, manager: Person) -> None:
     first = day_ahead(20)
     body = {"first_day": str(first), "last_day": str(first + timedelta(days=1)), "reason": "Holiday"}
     key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -102,13 +102,13 @@ def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) ->
         ({"reason": "x" * 201}, "reason"),
     ],
 )
-def test_wrong_days_off_are_refused(cleaner: Person, change: Json, field: str) -> None:
+def test_invalid_days_off_are_refused(cleaner: Person, change: Json, field: str) -> None:
     body = {"first_day": "2026-03-01", "last_day": "2026-03-02"} | change
     errors = problem(cleaner.http.post(days_off(cleaner), json=body), 422, "validation-failed")["errors"]
     assert [each["field"] for each in errors] == [field]
 
 
-def test_free_time_follows_hours_and_days_off(house: House, manager: Person) -> None:
+def test_availability_follows_working_hours_and_days_off(house: House, manager: Person) -> None:
     day = day_ahead(15)
 
     def free(duration: int = 120) -> list[tuple[datetime, int]]:
@@ -117,7 +117,7 @@ def test_free_time_follows_hours_and_days_off(house: House, manager: Person) -> 
         assert [each["date"] for each in days] == [str(day), str(day + timedelta(days=1))]
         return [(datetime.fromisoformat(each["starts_at"]), each["cleaners"]) for each in days[0]["slots"]]
 
-    with nobody_else(house.database):
+    with only_new_cleaners(house.database):
         assert free() == []
         ann = make_cleaner(house)
         bob = make_cleaner(house, {day.weekday(): [(9 * 60, 12 * 60)]})
@@ -149,11 +149,11 @@ def test_free_time_follows_hours_and_days_off(house: House, manager: Person) -> 
         "date=2026-12-01&duration_minutes=60&days=100",
     ],
 )
-def test_a_wrong_question_for_free_time_is_refused(house: House, query: str) -> None:
+def test_invalid_availability_query_is_refused(house: House, query: str) -> None:
     problem(house.anonymous.get(f"/api/v1/availability?{query}"), 422, "validation-failed")
 
 
-def test_cleaners_see_themselves_and_clients_nobody(house: House, cleaner: Person) -> None:
+def test_cleaners_can_read_only_themselves(house: House, cleaner: Person) -> None:
     other, client = house.person("cleaner"), house.person()
     profile = f"/api/v1/cleaners/{cleaner.id}"
     for path in (profile, hours(cleaner), days_off(cleaner)):
