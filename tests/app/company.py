@@ -83,7 +83,7 @@ def make_service(database: Path, **changes: object) -> str:
 
 
 def make_extra(database: Path, service_id: str, **changes: object) -> str:
-    """Insert an active extra of a service, and return its id. It costs 15.00 and takes 30 minutes, up to three times."""
+    """Insert an active extra of a service, and return its id. It costs 15.00, takes 30 minutes, at most three times."""
     values: dict[str, object] = {
         "id": str(uuid.uuid4()),
         "service_id": service_id,
