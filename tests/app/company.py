@@ -21,7 +21,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 class Employer(Protocol):
-    """An API in which users can be registered, for example the fixture `house`."""
+    """An API in which users can be registered, for example the fixture `api`."""
 
     @property
     def database(self) -> Path:
@@ -99,10 +99,10 @@ def make_extra(database: Path, service_id: str, **changes: object) -> str:
     return str(values["id"])
 
 
-def make_cleaner(house: Employer, hours: Hours = ALWAYS) -> Person:
+def make_cleaner(api: Employer, hours: Hours = ALWAYS) -> Person:
     """Register a cleaner with these working hours."""
-    cleaner = house.person("cleaner")
-    work_at(house.database, cleaner.id, hours)
+    cleaner = api.person("cleaner")
+    work_at(api.database, cleaner.id, hours)
     return cleaner
 
 

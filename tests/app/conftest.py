@@ -92,10 +92,10 @@ class Server:
             connection.close()
 
 
-HOUSE_SETTINGS = {"BUSINESS_TIMEZONE": "Europe/Berlin", "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000"}
+API_SETTINGS = {"BUSINESS_TIMEZONE": "Europe/Berlin", "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000"}
 
 
-class House:
+class RunningApi:
     """A running API, its clients and its users."""
 
     def __init__(self, server: Server, clients: ExitStack) -> None:
@@ -254,19 +254,19 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def open_house(directory: Path, migrated: Path, settings: dict[str, str] | None = None) -> Iterator[House]:
+def run_api(directory: Path, migrated: Path, settings: dict[str, str] | None = None) -> Iterator[RunningApi]:
     """Run an API with its files in `directory`."""
     shutil.copy(migrated, directory / "test.db")
     with (
         redis_server(directory) as redis,
-        api_server(directory, environment_of(directory, redis) | HOUSE_SETTINGS | (settings or {})) as server,
+        api_server(directory, environment_of(directory, redis) | API_SETTINGS | (settings or {})) as server,
         ExitStack() as clients,
     ):
-        yield House(server, clients)
+        yield RunningApi(server, clients)
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+def api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
     """One API for all tests that register their own users and need no special settings."""
-    with open_house(tmp_path_factory.mktemp("house"), migrated) as house:
-        yield house
+    with run_api(tmp_path_factory.mktemp("api"), migrated) as api:
+        yield api

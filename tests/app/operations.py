@@ -14,7 +14,7 @@ from pysqlite3 import dbapi2
 from app.kit.tokens import Tokens
 from app.settings import Settings
 from tests.app.company import ALWAYS, execute, make_extra, make_service, stored, work_at
-from tests.app.conftest import SECRET_KEY, House
+from tests.app.conftest import SECRET_KEY, RunningApi
 from tests.app.people import Person
 
 API = "/api/v1"
@@ -42,13 +42,13 @@ class Call:
 class World:
     """A small company in a running API: users of each role, a service, and test data for requests."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.http = house.client()
-        self.database: Path = house.server.database
-        self.client, self.other_client = house.person("client"), house.person("client")
-        self.cleaner, self.other_cleaner = house.person("cleaner"), house.person("cleaner")
-        self.manager, self.admin = house.person("manager"), house.person("admin")
+    def __init__(self, api: RunningApi) -> None:
+        self.api = api
+        self.http = api.client()
+        self.database: Path = api.server.database
+        self.client, self.other_client = api.person("client"), api.person("client")
+        self.cleaner, self.other_cleaner = api.person("cleaner"), api.person("cleaner")
+        self.manager, self.admin = api.person("manager"), api.person("admin")
         for cleaner in (self.cleaner, self.other_cleaner):
             work_at(self.database, cleaner.id, ALWAYS)
         self.acting: Person | None = None
@@ -97,7 +97,7 @@ class World:
 
     def code(self, purpose: str) -> str:
         """Insert a one-time token of a new user, and return it."""
-        person, secret = self.house.person(), uuid.uuid4().hex + uuid.uuid4().hex[:11]
+        person, secret = self.api.person(), uuid.uuid4().hex + uuid.uuid4().hex[:11]
         execute(
             self.database,
             "INSERT INTO one_time_token (token_hash, account_id, purpose, email, expires_at) VALUES (?, ?, ?, ?, ?)",

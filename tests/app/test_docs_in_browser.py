@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.app.company import rows
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 
 OPTIONS = (
     "--headless",
@@ -95,16 +95,16 @@ def forwarding_server(url: str) -> Iterator[str]:
 
 
 @pytest.mark.timeout(120)
-def test_registration_works_with_the_prefilled_example(house: House, tmp_path: Path) -> None:
+def test_registration_works_with_the_prefilled_example(api: RunningApi, tmp_path: Path) -> None:
     program = shutil.which("chromium")
     assert program, "make machine installs chromium"
     kept = "SELECT count(*) FROM idempotency_record WHERE scope = 'anonymous'"
-    accounts, ((keys,),) = house.server.rows(), rows(house.database, kept)
-    with forwarding_server(house.server.url) as url:
+    accounts, ((keys,),) = api.server.rows(), rows(api.database, kept)
+    with forwarding_server(api.server.url) as url:
         command = [program, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"{url}/probe"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
     title = re.search("<title>(.*?)</title>", shown)
     assert title
     assert title[1] == "status 201", json.dumps(shown)[:2000]
-    assert house.server.rows() == accounts + 1
-    assert rows(house.database, kept) == [(keys + 1,)], "the page has filled in a key"
+    assert api.server.rows() == accounts + 1
+    assert rows(api.database, kept) == [(keys + 1,)], "the page has filled in a key"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.kit.document import HEADERS
-from tests.app.conftest import Serve, open_house
+from tests.app.conftest import Serve, run_api
 from tests.app.operations import OPERATIONS, World
 from tests.app.test_roles import MAIL, documented
 
@@ -25,8 +25,8 @@ OPTIONAL = {"Idempotency-Replayed", "Retry-After"}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[World]:
     """A company for the tests of this module."""
-    with open_house(tmp_path_factory.mktemp("headers"), migrated, MAIL) as house:
-        yield World(house)
+    with run_api(tmp_path_factory.mktemp("headers"), migrated, MAIL) as api:
+        yield World(api)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_successful_answers_have_the_documented_headers(
     for column, person in world.callers().items():
         world.acting = person
         call = OPERATIONS[operation](world)
-        caller = world.house.person(person.role) if person and call.needs_new_caller else person
+        caller = world.api.person(person.role) if person and call.needs_new_caller else person
         token = world.token(caller) if caller else None
         answer = call.send(world.http, token)
         assert answer.status_code == statuses[column]

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.app.company import execute
-from tests.app.conftest import House, api_server, environment_of, redis_server
+from tests.app.conftest import RunningApi, api_server, environment_of, redis_server
 from tests.app.operations import OPERATIONS, World
 from tests.app.test_queries import allowed_caller
 from tests.app.test_roles import MAIL
@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[
         environment = environment_of(directory, redis) | MAIL | {"BUSINESS_TIMEZONE": ZONE.key}
         subprocess.run([sys.executable, "-m", "app", "seed"], env=environment, cwd=directory, check=True)
         with api_server(directory, environment) as server:
-            world = World(House(server, clients))
+            world = World(RunningApi(server, clients))
             # The examples must use the services of `seed`, not the one of this helper.
             execute(world.database, "UPDATE cleaning_service SET is_active = 0 WHERE id = ?", world.service)
             yield world
@@ -90,11 +90,11 @@ def test_every_request_example_works(world: World, operation: str) -> None:
         assert ask(world.http, operations["register"]).status_code == 201
     world.acting = allowed_caller(world, operation)
     call = OPERATIONS[operation](world)
-    person = world.house.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
+    person = world.api.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
     of_the_catalogue = "{service_id}" in operations[operation][1]
     path = None if of_the_catalogue else call.path.partition("?")[0]
     if operation == "change_user":  # of a user that no other test needs
-        path = f"/api/v1/users/{world.house.person().id}"
+        path = f"/api/v1/users/{world.api.person().id}"
     answer = ask(world.http, operations[operation], path, world.token(person) if person else None)
     expected = {REFUSED[operation][0]} if operation in REFUSED else {200, 201, 202, 204}
     assert answer.status_code in expected, answer.text

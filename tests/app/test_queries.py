@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 
 from app.main import create_app
 from app.settings import load_settings
-from tests.app.conftest import House, Redis, environment_of, free_port
+from tests.app.conftest import Redis, RunningApi, environment_of, free_port
 from tests.app.operations import API, OPERATIONS, Call, World
 from tests.app.people import Person
 from tests.app.test_roles import MAIL, documented
@@ -52,7 +52,7 @@ class ApiAddress:
 
 
 @contextmanager
-def in_this_process(database: Path) -> Iterator[House]:
+def in_this_process(database: Path) -> Iterator[RunningApi]:
     """Run the API in a thread of this process, where the test can record its statements."""
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(create_app(load_settings()), port=port, log_config=None))
@@ -63,7 +63,7 @@ def in_this_process(database: Path) -> Iterator[House]:
             assert thread.is_alive()
             time.sleep(0.02)
         with ExitStack() as clients:
-            yield House(ApiAddress(f"http://127.0.0.1:{port}", database), clients)  # type: ignore[arg-type]
+            yield RunningApi(ApiAddress(f"http://127.0.0.1:{port}", database), clients)  # type: ignore[arg-type]
     finally:
         server.should_exit = True
         thread.join(30)
@@ -114,13 +114,13 @@ def test_every_statement_uses_an_index(
     shutil.copy(migrated, tmp_path / "test.db")
     for name, value in (environment_of(tmp_path, redis) | MAIL).items():
         monkeypatch.setenv(name, value)
-    with in_this_process(tmp_path / "test.db") as house:
-        world = World(house)
+    with in_this_process(tmp_path / "test.db") as api:
+        world = World(api)
         day = world.next_start().date()
         for operation, build in OPERATIONS.items():
             world.acting = allowed_caller(world, operation)
             call = build(world)
-            caller = house.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
+            caller = api.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
             answer = call.send(world.http, world.token(caller) if caller else None)
             assert answer.status_code < 300, (operation, answer.text)
         for template in FURTHER_QUERIES:

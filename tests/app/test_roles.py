@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.app.conftest import ROOT, House, open_house
+from tests.app.conftest import ROOT, RunningApi, run_api
 from tests.app.operations import OPERATIONS, World
 
 MAIL = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "MAIL_FROM": "office@example.com"}
@@ -24,8 +24,8 @@ def documented() -> dict[str, dict[str, int]]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, migrated: object) -> Iterator[World]:
     """A company for the tests of this module."""
-    with open_house(tmp_path_factory.mktemp("roles"), migrated, MAIL) as house:  # type: ignore[arg-type]
-        yield World(house)
+    with run_api(tmp_path_factory.mktemp("roles"), migrated, MAIL) as api:  # type: ignore[arg-type]
+        yield World(api)
 
 
 def answers(world: World, operation: str) -> dict[str, httpx.Response]:
@@ -34,13 +34,13 @@ def answers(world: World, operation: str) -> dict[str, httpx.Response]:
     for column, person in world.callers().items():
         world.acting = person
         call = OPERATIONS[operation](world)
-        caller = world.house.person(person.role) if person and call.needs_new_caller else person
+        caller = world.api.person(person.role) if person and call.needs_new_caller else person
         found[column] = call.send(world.http, world.token(caller) if caller else None)
     return found
 
 
-def test_table_has_every_operation(house: House) -> None:
-    paths = house.anonymous.get("/openapi.json").json()["paths"]
+def test_table_has_every_operation(api: RunningApi) -> None:
+    paths = api.anonymous.get("/openapi.json").json()["paths"]
     operations = {each["operationId"] for path in paths.values() for each in path.values()}
     assert documented().keys() == operations == OPERATIONS.keys()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import ROOT, SECRET_KEY, WITHOUT_COVERAGE, House, new_user, open_house
+from tests.app.conftest import ROOT, SECRET_KEY, WITHOUT_COVERAGE, RunningApi, new_user, run_api
 from tests.app.people import sign_in
 from tests.app.test_roles import MAIL
 
@@ -31,29 +31,29 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
+def api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
     """An API for this module only, because the cases change data. Its rate limits are too high to hide answers."""
-    with open_house(tmp_path_factory.mktemp("fuzzed"), migrated, SETTINGS) as house:
-        yield house
+    with run_api(tmp_path_factory.mktemp("fuzzed"), migrated, SETTINGS) as api:
+        yield api
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("role", ["client", "cleaner", "manager", "admin", None])
-def test_api_conforms_to_its_document(house: House, role: str | None, tmp_path: Path) -> None:
+def test_api_conforms_to_its_document(api: RunningApi, role: str | None, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {
-        "DATABASE": str(house.server.database),
+        "DATABASE": str(api.server.database),
         "SECRET_KEY": SECRET_KEY,
         "PYTHONPATH": str(ROOT),
     } | WITHOUT_COVERAGE
     if role is not None:
         # With the password of the examples, a case could erase the account.
         user = new_user() | {"password": secrets.token_hex()}
-        environment["ACCOUNT"] = sign_in(house.client(), house.server.database, user, role).id
+        environment["ACCOUNT"] = sign_in(api.client(), api.server.database, user, role).id
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIGURATION), "--no-color"),
-        *("run", f"{house.server.url}/openapi.json", "--max-examples", str(EXAMPLES)),
+        *("run", f"{api.server.url}/openapi.json", "--max-examples", str(EXAMPLES)),
         *("--report", "json", "--report-json-path", str(report)),
     ]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

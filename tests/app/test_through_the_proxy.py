@@ -16,7 +16,7 @@ import pytest
 from bench import rude_clients
 from bench.rude_clients import Target
 from tests.app.company import at, book, day_ahead, make_cleaner, make_service, order
-from tests.app.conftest import HOUSE_SETTINGS, House, Server, api_server, environment_of, new_user, redis_server
+from tests.app.conftest import API_SETTINGS, RunningApi, Server, api_server, environment_of, new_user, redis_server
 from tests.app.people import Person, sign_in
 from tests.proxy import PROXY_TOKEN, caddy, replica_socket
 
@@ -29,7 +29,7 @@ LONG = "x" * 900
 class ProxiedApi:
     """Two replicas behind the proxy."""
 
-    house: House
+    api: RunningApi
     """The API; its `server` is the proxy."""
     replica: Server
     """One of the replicas."""
@@ -41,21 +41,21 @@ def proxied(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterato
     (directory / "test.db").write_bytes(migrated.read_bytes())
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(directory))
-        environment = environment_of(directory, redis) | HOUSE_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
+        environment = environment_of(directory, redis) | API_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
         suffixes = ["", "_2"]
         sockets = [{"SOCKET_FILE": str(replica_socket(directory / "proxy", suffix))} for suffix in suffixes]
         replicas = [stack.enter_context(api_server(directory, environment | each)) for each in sockets]
         proxy = stack.enter_context(caddy(directory / "proxy", suffixes))
         served = replace(replicas[0], url=str(proxy.client.base_url).rstrip("/"), socket_file=None)
-        yield ProxiedApi(House(served, stack), replicas[0])
+        yield ProxiedApi(RunningApi(served, stack), replicas[0])
 
 
 @pytest.fixture(scope="module")
 def booked(proxied: ProxiedApi) -> tuple[Person, str]:
     """A client, and the path of a booking whose answer is long enough to be compressed."""
-    service = make_service(proxied.house.database)
-    make_cleaner(proxied.house)
-    client = proxied.house.person()
+    service = make_service(proxied.api.database)
+    make_cleaner(proxied.api)
+    client = proxied.api.person()
     answer = book(client.http, order(service, at(day_ahead(5), 10), notes=LONG))
     assert answer.status_code == 201, answer.text
     return client, answer.headers["location"]
@@ -87,8 +87,8 @@ def test_etag_of_a_change_is_valid_for_the_next_change(booked: tuple[Person, str
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
 def test_current_representation_is_not_sent_again(proxied: ProxiedApi, encoding: str, form: str) -> None:
     for number in range(5):
-        make_service(proxied.house.database, name=f"Service {number}", description=LONG[:500])
-    http = proxied.house.anonymous
+        make_service(proxied.api.database, name=f"Service {number}", description=LONG[:500])
+    http = proxied.api.anonymous
     services = http.get("/api/v1/services").json()["items"]
     for path in ("/api/v1/services", f"/api/v1/services/{services[0]['id']}"):
         read = http.get(path, headers={"Accept-Encoding": encoding})
@@ -139,7 +139,7 @@ def test_repeated_if_match_headers_are_one_list(booked: tuple[Person, str]) -> N
 def seen_address(proxied: ProxiedApi, server: Server, headers: dict[str, str]) -> str:
     """Log in with these headers, and return the network address in the list of sessions."""
     with server.client(headers) as http:
-        person = sign_in(http, proxied.house.database, new_user(), "client")
+        person = sign_in(http, proxied.api.database, new_user(), "client")
         return str(person.http.get("/api/v1/users/me/sessions").json()["items"][0]["address"])
 
 
@@ -160,18 +160,18 @@ def test_forwarded_address_requires_the_proxy_token(proxied: ProxiedApi, headers
 
 
 def test_proxy_ignores_forwarded_addresses_of_clients(proxied: ProxiedApi) -> None:
-    server = proxied.house.server
+    server = proxied.api.server
     assert seen_address(proxied, server, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("kind", ["broken-off-body", "broken-off-get", "bad-chunk", "expect-continue"])
 def test_aborted_request_body_does_not_affect_other_clients(proxied: ProxiedApi, kind: str) -> None:
-    url = httpx.URL(proxied.house.server.url)
+    url = httpx.URL(proxied.api.server.url)
     rude = rude_clients.start(kind, Target("127.0.0.1", url.port or 80), connections=2, seconds=4)
     time.sleep(1.5)
     statuses = []
     while rude.process.poll() is None:
-        statuses.append(proxied.house.anonymous.get("/api/v1/services").status_code)
+        statuses.append(proxied.api.anonymous.get("/api/v1/services").status_code)
         time.sleep(0.05)
     assert rude.outcomes()
     assert set(statuses) == {200}
@@ -190,7 +190,7 @@ def flood(proxied: ProxiedApi, address: str, stop: threading.Event) -> Counter[i
 
 @pytest.mark.alone
 def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(proxied: ProxiedApi) -> None:
-    person = proxied.house.person()
+    person = proxied.api.person()
     credentials = {"email": person.email, "password": person.password}
     stop = threading.Event()
     addresses = [f"198.51.100.{number}" for number in range(1, 4)]
@@ -216,7 +216,7 @@ def test_failures_of_an_address_are_counted_over_all_accounts(proxied: ProxiedAp
         return http.post("/api/v1/auth/login", json=body).status_code
 
     with proxied.replica.client(headers) as http:
-        person = sign_in(http, proxied.house.database, new_user(), "client")  # a success does not count
+        person = sign_in(http, proxied.api.database, new_user(), "client")  # a success does not count
         with ThreadPoolExecutor(8) as threads:
             found = Counter(threads.map(guess, range(210)))  # more than two windows let through: one may end in between
         assert found.keys() == {401, 429}
@@ -243,7 +243,7 @@ def test_flood_of_health_requests_keeps_replicas_ready(proxied: ProxiedApi) -> N
 
     def look() -> Counter[int]:
         statuses: Counter[int] = Counter()
-        with httpx.Client(base_url=proxied.house.server.url, timeout=40, trust_env=False) as http:
+        with httpx.Client(base_url=proxied.api.server.url, timeout=40, trust_env=False) as http:
             while not stop.is_set():
                 statuses[http.get("/health").status_code] += 1
         return statuses

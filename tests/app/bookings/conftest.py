@@ -1,4 +1,4 @@
-"""A company of its own for each test: the shared house with nobody else's cleaners."""
+"""A company of its own for each test: the shared API with nobody else's cleaners."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.app.company import ALWAYS, Hours, at, book, day_ahead, make_cleaner, make_service, only_new_cleaners, order
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 from tests.app.people import Person
 
 Json = dict[str, Any]
@@ -21,14 +21,14 @@ INSISTING = {"allow_duplicate": True}
 class Company:
     """A service, a client, a manager and whatever cleaners the test hires."""
 
-    house: House
+    api: RunningApi
     service: str
     client: Person
     manager: Person
 
     def hire(self, hours: Hours = ALWAYS) -> Person:
         """A new cleaner."""
-        return make_cleaner(self.house, hours)
+        return make_cleaner(self.api, hours)
 
     def book(self, starts_at: datetime, **changes: object) -> Json:
         """A new booking of the client's, who may have the same one already."""
@@ -64,10 +64,10 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Json:
 
 
 @pytest.fixture
-def company(house: House) -> Iterator[Company]:
+def company(api: RunningApi) -> Iterator[Company]:
     """A company without cleaners."""
-    with only_new_cleaners(house.database):
-        yield Company(house, make_service(house.database), house.person(), house.person("manager"))
+    with only_new_cleaners(api.database):
+        yield Company(api, make_service(api.database), api.person(), api.person("manager"))
 
 
 @pytest.fixture

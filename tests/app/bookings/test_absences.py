@@ -10,7 +10,7 @@ import pytest
 
 from tests.app.bookings.conftest import Company, Json, do
 from tests.app.company import execute, make_service, only_new_cleaners, rows, stored
-from tests.app.conftest import House, open_house
+from tests.app.conftest import RunningApi, run_api
 from tests.app.people import Person
 
 # ruff: noqa: ARG001  # the ways to be away have one signature
@@ -51,8 +51,8 @@ _admins: dict[int, Person] = {}
 
 
 def admin_of(company: Company) -> Person:
-    """An administrator, the same for a house."""
-    return _admins.setdefault(id(company.house), company.house.person("admin"))
+    """An administrator, the same for a api."""
+    return _admins.setdefault(id(company.api), company.api.person("admin"))
 
 
 def uncovered(company: Company) -> list[str]:
@@ -70,25 +70,25 @@ def read(company: Company, booking: Json) -> Json:
 def told(company: Company, account_id: str) -> list[tuple[str, str]]:
     """Templates and texts of what somebody is told, in order."""
     query = "SELECT template, body FROM outbox_message WHERE account_id = ? ORDER BY created_at, rowid"
-    return [(template, body) for template, body in rows(company.house.database, query, account_id)]
+    return [(template, body) for template, body in rows(company.api.database, query, account_id)]
 
 
 def slots(company: Company, booking: Json) -> set[str]:
     """Whose time it takes."""
     query = "SELECT cleaner_id FROM booking_slot WHERE booking_id = ?"
-    return {cleaner for (cleaner,) in rows(company.house.database, query, booking["id"])}
+    return {cleaner for (cleaner,) in rows(company.api.database, query, booking["id"])}
 
 
 @pytest.fixture(scope="module")
-def mailing(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """A house whose mail server is away."""
+def mailing(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """An API whose mail server is away."""
     mail = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "MAIL_FROM": "office@example.com"}
-    with open_house(tmp_path_factory.mktemp("absences"), migrated, mail) as house:
-        yield house
+    with run_api(tmp_path_factory.mktemp("absences"), migrated, mail) as api:
+        yield api
 
 
 @pytest.fixture
-def company(mailing: House) -> Iterator[Company]:
+def company(mailing: RunningApi) -> Iterator[Company]:
     """A company without cleaners, which tells people."""
     with only_new_cleaners(mailing.database):
         yield Company(mailing, make_service(mailing.database), mailing.person(), mailing.person("manager"))
@@ -126,7 +126,7 @@ def test_somebody_else_goes_at_once(company: Company, noon: datetime, be_away: A
 def test_where_nobody_is_free_the_office_is_told_once(company: Company, noon: datetime, be_away: Absence) -> None:
     ann = company.hire()
     first, second = company.book(noon), company.book(noon + 2 * HOUR)
-    execute(company.house.database, "UPDATE user_account SET language = 'ru' WHERE id = ?", company.manager.id)
+    execute(company.api.database, "UPDATE user_account SET language = 'ru' WHERE id = ?", company.manager.id)
     answer = be_away(company, ann, noon)
     assert answer.is_success, answer.text
     if answer.content:
@@ -166,7 +166,7 @@ def test_a_repeated_request_gets_the_same_answer_and_nobody_is_told_twice(compan
     assert [each["id"] for each in first.json()["affected_visits"]] == [booking["id"]]
     assert len(told(company, company.manager.id)) == 1
     execute(
-        company.house.database,
+        company.api.database,
         "UPDATE idempotency_record SET answer = json_remove(answer, '$.affected_visits') WHERE key = ?",
         key["Idempotency-Key"],
     )
@@ -180,10 +180,10 @@ def test_other_days_and_visits_that_have_begun_or_are_over_stay(company: Company
     begun, over, next_day = company.book(noon), company.book(noon + 3 * HOUR), company.book(noon + 24 * HOUR)
     answer = days_off(company, ann, noon - timedelta(days=2))
     assert answer.json()["affected_visits"] == []
-    execute(company.house.database, "UPDATE booking SET state = 'in_progress' WHERE id = ?", begun["id"])
+    execute(company.api.database, "UPDATE booking SET state = 'in_progress' WHERE id = ?", begun["id"])
     yesterday = datetime.now(UTC) - timedelta(days=1)
     execute(
-        company.house.database,
+        company.api.database,
         "UPDATE booking SET starts_at = ?, ends_at = ? WHERE id = ?",
         *(stored(yesterday), stored(yesterday + HOUR), over["id"]),
     )
@@ -194,8 +194,8 @@ def test_other_days_and_visits_that_have_begun_or_are_over_stay(company: Company
 
 
 def test_with_manual_assignment_the_office_decides(tmp_path: Path, migrated: Path, noon: datetime) -> None:
-    with open_house(tmp_path, migrated, {"BOOKING_ASSIGNMENT": "manual"}) as house:
-        company = Company(house, make_service(house.database), house.person(), house.person("manager"))
+    with run_api(tmp_path, migrated, {"BOOKING_ASSIGNMENT": "manual"}) as api:
+        company = Company(api, make_service(api.database), api.person(), api.person("manager"))
         ann, _ = company.hire(), company.hire()
         booking = company.book(noon)
         assert uncovered(company) == [booking["id"]]

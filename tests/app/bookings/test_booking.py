@@ -39,12 +39,12 @@ def test_nobody_goes_where_nobody_is_free(company: Company, noon: datetime) -> N
     problem(book(company.client.http, order(company.service, noon + timedelta(minutes=30))), 409, "slot-unavailable")
     company.book(noon)
     problem(book(company.client.http, body | {"allow_duplicate": True}), 409, "slot-unavailable")
-    assert rows(company.house.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
+    assert rows(company.api.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
 
 
 def test_what_was_agreed_is_kept(company: Company, noon: datetime) -> None:
     company.hire()
-    extra = make_extra(company.house.database, company.service)
+    extra = make_extra(company.api.database, company.service)
     booking = company.book(noon, extras=[{"extra_id": extra, "quantity": 2}])
     assert (booking["price"], booking["currency"], booking["duration_minutes"]) == (13000, "EUR", 120)
     assert [(item["kind"], item["quantity"], item["amount"]) for item in booking["quote"]["items"]] == [
@@ -83,9 +83,9 @@ def test_a_repeated_order_books_once(company: Company, noon: datetime) -> None:
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     problem(book(company.client.http, body | {"notes": "other"}, key), 422, "idempotency-key-reused")
-    assert rows(company.house.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
+    assert rows(company.api.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
     # The same key of somebody else is another one.
-    other = company.house.person()
+    other = company.api.person()
     assert book(other.http, body, key).json()["id"] != first.json()["id"]
 
 
@@ -94,7 +94,7 @@ def test_an_answer_that_an_older_release_has_stored_is_still_given(company: Comp
     key, body = str(uuid.uuid4()), order(company.service, noon)
     first = book(company.client.http, body, key).json()
     execute(
-        company.house.database,
+        company.api.database,
         "UPDATE idempotency_record SET answer = json_remove(answer, '$.version') WHERE key = ?",
         key,
     )
@@ -157,7 +157,7 @@ def test_the_list_covers_each_booking_once(company: Company) -> None:
     days = company.client.http.get("/api/v1/bookings", params=wanted).json()["items"]
     assert {each["id"] for each in days} == {each["id"] for each in booked[4:8]}
     assert company.client.http.get("/api/v1/bookings?state=cancelled").json()["items"] == []
-    assert company.house.person().http.get("/api/v1/bookings").json() == {"items": [], "next_cursor": None}
+    assert company.api.person().http.get("/api/v1/bookings").json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_wrong_query_of_the_list_is_refused(company: Company, query: str, fiel
 
 
 def test_others_see_nothing(company: Company, noon: datetime) -> None:
-    cleaner, other = company.hire(), company.house.person()
+    cleaner, other = company.hire(), company.api.person()
     booking = company.book(noon)
     path = f"/api/v1/bookings/{booking['id']}"
     for each in (path, f"{path}/history"):

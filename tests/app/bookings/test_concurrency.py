@@ -14,7 +14,7 @@ import pytest
 from pysqlite3 import dbapi2
 
 from tests.app.company import make_cleaner, make_service
-from tests.app.conftest import House, Redis, Server, api_server, environment_of
+from tests.app.conftest import Redis, RunningApi, Server, api_server, environment_of
 from tests.app.operations import API, World
 
 PROCESSES = 4
@@ -50,7 +50,7 @@ class Crowd:
     def act(self, number: int) -> tuple[Counter[str], list[str]]:
         """Be one client for ROUNDS requests; returns the answers by request and status, and what was booked."""
         chance = random.Random(number)  # noqa: S311  # the same wishes in every run
-        person = self.world.house.person()
+        person = self.world.api.person()
         token = {"Authorization": f"Bearer {self.world.token(person)}"}
         office = {"Authorization": f"Bearer {self.world.token(self.world.manager)}"}
         answers: Counter[str] = Counter()
@@ -95,13 +95,13 @@ def test_no_cleaner_is_ever_booked_twice(tmp_path: Path, redis: Redis, migrated:
     environment = environment_of(tmp_path, redis) | UNLIMITED
     with ExitStack() as running:
         servers = [running.enter_context(api_server(tmp_path, environment)) for _ in range(PROCESSES)]
-        house = House(servers[0], running)
-        world = World(house)
+        api = RunningApi(servers[0], running)
+        world = World(api)
         with dbapi2.connect(servers[0].database) as connection:  # only these cleaners
             connection.execute("UPDATE cleaner SET is_bookable = 0")
         connection.close()
         for _ in range(CLEANERS):
-            make_cleaner(house)
+            make_cleaner(api)
         first = world.next_start() + timedelta(days=3)
         starts = [first + number * timedelta(minutes=30) for number in range(STARTS)]
         crowd = Crowd(world, servers, make_service(servers[0].database, base_minutes=60), starts)

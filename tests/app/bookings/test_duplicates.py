@@ -30,7 +30,7 @@ def test_the_same_visit_is_booked_once_unless_the_client_insists(company: Compan
         assert names(again(company, noon, address=address), first)
     by_office = order(company.service, noon, client_id=company.client.id)
     assert names(book(company.manager.http, by_office), first)
-    assert rows(company.house.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
+    assert rows(company.api.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
     assert again(company, noon, allow_duplicate=True).status_code == 201
     problem(again(company, noon, allow_duplicate="yes"), 422, "validation-failed")
 
@@ -41,9 +41,9 @@ def test_another_client_service_time_or_address_is_another_visit(company: Compan
     company.book(noon)
     assert again(company, noon + 3 * HOUR).status_code == 201
     assert again(company, noon, address="Main Street 6").status_code == 201
-    other = order(make_service(company.house.database), noon)
+    other = order(make_service(company.api.database), noon)
     assert book(company.client.http, other).status_code == 201
-    assert book(company.house.person().http, order(company.service, noon)).status_code == 201
+    assert book(company.api.person().http, order(company.service, noon)).status_code == 201
 
 
 def test_a_cancelled_booking_does_not_count(company: Company, noon: datetime) -> None:
@@ -58,9 +58,9 @@ def test_a_missed_visit_does_not_count(company: Company, noon: datetime) -> None
     missed = company.book(noon)
     move = "UPDATE booking SET starts_at = ?, ends_at = ? WHERE id = ?"
     begun = datetime.now(UTC)
-    execute(company.house.database, move, stored(begun), stored(begun + HOUR), missed["id"])
+    execute(company.api.database, move, stored(begun), stored(begun + HOUR), missed["id"])
     assert do(company.manager, missed, "no-show").json()["state"] == "no_show"
-    execute(company.house.database, move, stored(noon), stored(noon + HOUR), missed["id"])
+    execute(company.api.database, move, stored(noon), stored(noon + HOUR), missed["id"])
     assert again(company, noon).status_code == 201
 
 
@@ -92,6 +92,6 @@ def test_of_many_at_once_one_is_booked(company: Company, noon: datetime) -> None
     assert {each.json()["reference"] for each in answers} == {
         reference
         for (reference,) in rows(
-            company.house.database, "SELECT reference FROM booking WHERE client_id = ?", company.client.id
+            company.api.database, "SELECT reference FROM booking WHERE client_id = ?", company.client.id
         )
     }

@@ -10,7 +10,7 @@ import pytest
 
 from tests.app.bookings.conftest import Company, Json, do, problem
 from tests.app.company import at, book, day_ahead, execute, make_service, order, rows, stored
-from tests.app.conftest import open_house
+from tests.app.conftest import run_api
 
 HOUR = timedelta(hours=1)
 VISIT = "/api/v1/bookings"
@@ -25,7 +25,7 @@ def history(company: Company, booking: Json) -> list[tuple[str, str | None, str]
 def shift(company: Company, booking: Json, starts_at: datetime) -> None:
     """Let time pass until the visit is to begin then."""
     execute(
-        company.house.database,
+        company.api.database,
         "UPDATE booking SET starts_at = ?, ends_at = ? WHERE id = ?",
         *(stored(starts_at), stored(starts_at + HOUR), booking["id"]),
     )
@@ -34,7 +34,7 @@ def shift(company: Company, booking: Json, starts_at: datetime) -> None:
 def messages(company: Company, account_id: str) -> list[str]:
     """Templates of what somebody is told, in order."""
     query = "SELECT template FROM outbox_message WHERE account_id = ? ORDER BY created_at, rowid"
-    return [template for (template,) in rows(company.house.database, query, account_id)]
+    return [template for (template,) in rows(company.api.database, query, account_id)]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def manual(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
         "MAIL_FROM": "a@example.com",
         "SMTP_PORT": "1",
     }
-    with open_house(tmp_path_factory.mktemp("manual"), migrated, settings) as house:
-        yield Company(house, make_service(house.database), house.person(), house.person("manager"))
+    with run_api(tmp_path_factory.mktemp("manual"), migrated, settings) as api:
+        yield Company(api, make_service(api.database), api.person(), api.person("manager"))
 
 
 def test_every_step_of_a_manual_booking(manual: Company, noon: datetime) -> None:
@@ -76,7 +76,7 @@ def test_every_step_of_a_manual_booking(manual: Company, noon: datetime) -> None
         ("completed", cleaner.id, "completed"),
     ]
     query = "SELECT action, actor_id FROM audit_entry WHERE subject_id = ? ORDER BY id"
-    assert rows(manual.house.database, query, booking["id"]) == [
+    assert rows(manual.api.database, query, booking["id"]) == [
         ("booking.requested", client),
         ("booking.confirmed", office),
         ("booking.assigned", office),
@@ -94,11 +94,11 @@ def test_people_are_told_in_their_language_and_only_of_what_has_happened(manual:
     try:
         booking = manual.book(noon)
         query = "SELECT subject, body FROM outbox_message WHERE account_id = ? ORDER BY rowid DESC LIMIT 1"
-        ((subject, body),) = rows(manual.house.database, query, manual.client.id)
+        ((subject, body),) = rows(manual.api.database, query, manual.client.id)
         assert booking["reference"] in subject + body
         assert any(unicodedata.name(letter).startswith("CYRILLIC") for letter in subject)
         told = messages(manual, manual.client.id)
-        execute(manual.house.database, "DELETE FROM working_hours WHERE cleaner_id = ?", cleaner.id)
+        execute(manual.api.database, "DELETE FROM working_hours WHERE cleaner_id = ?", cleaner.id)
         problem(do(manual.manager, booking, "assign", {"cleaner_id": cleaner.id}), 409, "slot-unavailable")
         assert messages(manual, manual.client.id) == told
         assert messages(manual, cleaner.id) == []
@@ -121,12 +121,12 @@ def test_a_letter_writes_the_price_as_its_currency_and_its_reader_do(
 ) -> None:
     booking = manual.book(noon)
     change = "UPDATE booking SET price = 12500, cancellation_fee = 6250, currency = ? WHERE id = ?"
-    execute(manual.house.database, change, currency, booking["id"])
-    execute(manual.house.database, "UPDATE user_account SET language = ? WHERE id = ?", language, manual.client.id)
+    execute(manual.api.database, change, currency, booking["id"])
+    execute(manual.api.database, "UPDATE user_account SET language = ? WHERE id = ?", language, manual.client.id)
     assert do(manual.manager, booking, "confirm").status_code == 200
     query = "SELECT body FROM outbox_message WHERE account_id = ? ORDER BY rowid DESC LIMIT 1"
-    ((body,),) = rows(manual.house.database, query, manual.client.id)
-    execute(manual.house.database, "UPDATE user_account SET language = 'en' WHERE id = ?", manual.client.id)
+    ((body,),) = rows(manual.api.database, query, manual.client.id)
+    execute(manual.api.database, "UPDATE user_account SET language = 'en' WHERE id = ?", manual.client.id)
     assert price in body.splitlines()
 
 
@@ -149,7 +149,7 @@ def test_cancelling_in_time_is_free_and_gives_the_time_back(company: Company, no
     assert (cancelled["state"], cancelled["cancellation_fee"]) == ("cancelled", 0)
     assert company.book(noon)["state"] == "assigned"
     problem(do(company.client, booking, "cancel", {}), 409, "wrong-state")
-    details = rows(company.house.database, "SELECT details FROM audit_entry WHERE subject_id = ?", booking["id"])
+    details = rows(company.api.database, "SELECT details FROM audit_entry WHERE subject_id = ?", booking["id"])
     assert "Ill" not in json.dumps(details)
 
 
@@ -233,16 +233,16 @@ def test_every_step_may_name_the_version_it_is_based_on(
         shift(company, booking, datetime.now(UTC) - timedelta(minutes=1))
         cleaner = None if state in {"requested", "confirmed"} else booking["cleaner"]["id"]
         execute(
-            company.house.database,
+            company.api.database,
             "UPDATE booking SET state = ?, cleaner_id = ? WHERE id = ?",
             *(state, cleaner, booking["id"]),
         )
-        execute(company.house.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
+        execute(company.api.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
         answer = do(company.manager, booking, action, body, match)
         assert answer.status_code == status, answer.text
         if status == 200:
             assert answer.headers["ETag"] == f'"{answer.json()["version"]}"'
-        execute(company.house.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
+        execute(company.api.database, "DELETE FROM booking_slot WHERE booking_id = ?", booking["id"])
 
 
 def test_nobody_was_there(company: Company, noon: datetime) -> None:
@@ -272,20 +272,20 @@ def test_changing_address_and_notes(company: Company, noon: datetime) -> None:
 
 def test_days_on_which_the_clock_is_changed(tmp_path: Path, migrated: Path) -> None:
     """The nights of 25 hours and of 23: half past two is there twice, or not at all."""
-    with open_house(tmp_path, migrated, {"BOOKING_HORIZON_DAYS": "400"}) as house:
-        company = Company(house, make_service(house.database), house.person(), house.person("manager"))
+    with run_api(tmp_path, migrated, {"BOOKING_HORIZON_DAYS": "400"}) as api:
+        company = Company(api, make_service(api.database), api.person(), api.person("manager"))
         company.hire()
         for month, hours in ((10, 25), (3, 23)):
             day = _last_sunday(month)
             query = f"/api/v1/availability?date={day}&duration_minutes=60"
-            (found,) = house.anonymous.get(query).json()["days"]
+            (found,) = api.anonymous.get(query).json()["days"]
             starts = [datetime.fromisoformat(each["starts_at"]) for each in found["slots"]]
             midnight = at(day, 0).astimezone(UTC)
             assert starts == [midnight + timedelta(minutes=30 * number) for number in range(2 * hours)]
             for start in starts[3:9:2]:
                 booked = book(company.client.http, order(company.service, start)).json()
                 assert datetime.fromisoformat(booked["starts_at"]) == start
-            (rest,) = house.anonymous.get(query).json()["days"]
+            (rest,) = api.anonymous.get(query).json()["days"]
             assert len(rest["slots"]) < len(starts)
 
 
@@ -300,7 +300,7 @@ def _last_sunday(month: int) -> date:
 
 def test_an_erased_client_leaves_only_the_books(company: Company, noon: datetime) -> None:
     company.hire()
-    client = company.house.person()
+    client = company.api.person()
     booking = book(client.http, order(company.service, noon, notes="Mind the cat")).json()
     exported = client.http.get("/api/v1/users/me/export").json()
     assert [each["reference"] for each in exported["data"]["bookings"]] == [booking["reference"]]

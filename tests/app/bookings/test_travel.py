@@ -9,7 +9,7 @@ import pytest
 
 from tests.app.bookings.conftest import Company, Json, do, problem
 from tests.app.company import ALWAYS, at, book, day_ahead, execute, make_service, order
-from tests.app.conftest import open_house
+from tests.app.conftest import run_api
 
 HOUR = timedelta(hours=1)
 HALF = timedelta(minutes=30)
@@ -19,7 +19,7 @@ HERE, THERE = "Main Street 5, 10115 Berlin", "Side Road 7"
 def offered(company: Company, address: str | None = None) -> set[datetime]:
     """When a visit of an hour can begin ten days from now."""
     query = {"date": str(day_ahead(10)), "duration_minutes": "60"} | ({"address": address} if address else {})
-    (day,) = company.house.anonymous.get("/api/v1/availability", params=query).json()["days"]
+    (day,) = company.api.anonymous.get("/api/v1/availability", params=query).json()["days"]
     return {datetime.fromisoformat(each["starts_at"]) for each in day["slots"]}
 
 
@@ -93,7 +93,7 @@ def test_another_address_gets_another_cleaner_when_it_is_too_far(company: Compan
 def test_bookings_that_are_too_close_already_stay_valid(company: Company, noon: datetime) -> None:
     cleaner = company.hire()
     first, second = company.book(noon, address=HERE), company.book(noon + HOUR, address=HERE)
-    execute(company.house.database, "UPDATE booking SET address = ? WHERE id = ?", THERE, second["id"])
+    execute(company.api.database, "UPDATE booking SET address = ? WHERE id = ?", THERE, second["id"])
     assert company.client.http.get(f"/api/v1/bookings/{second['id']}").json()["cleaner"]["id"] == cleaner.id
     assert change(company, second, notes="Knock", address="Elsewhere 1").json()["cleaner"]["id"] == cleaner.id
     away = {"starts_at": (noon + 5 * HOUR).isoformat()}
@@ -104,8 +104,8 @@ def test_bookings_that_are_too_close_already_stay_valid(company: Company, noon: 
 @pytest.fixture(scope="module")
 def far_away(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Company]:
     """A company in the country, whose cleaners drive for more than an hour."""
-    with open_house(tmp_path_factory.mktemp("far"), migrated, {"BOOKING_TRAVEL_MINUTES": "61"}) as house:
-        yield Company(house, make_service(house.database), house.person(), house.person("manager"))
+    with run_api(tmp_path_factory.mktemp("far"), migrated, {"BOOKING_TRAVEL_MINUTES": "61"}) as api:
+        yield Company(api, make_service(api.database), api.person(), api.person("manager"))
 
 
 def test_travel_is_rounded_up_to_half_hours(far_away: Company) -> None:

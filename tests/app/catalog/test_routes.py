@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pysqlite3 import dbapi2
 
-from tests.app.conftest import House, Serve, Server, new_user
+from tests.app.conftest import RunningApi, Serve, Server, new_user
 from tests.app.people import Person, sign_in
 
 RULE = {
@@ -25,9 +25,9 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def manager(house: House) -> Person:
+def manager(api: RunningApi) -> Person:
     """Somebody who may change the catalogue."""
-    return house.person("manager")
+    return api.person("manager")
 
 
 def offer(manager: Person, **rule: object) -> dict[str, Any]:
@@ -66,95 +66,95 @@ def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_a_new_service_is_offered_at_once_with_its_extras(house: House, manager: Person) -> None:
+def test_a_new_service_is_offered_at_once_with_its_extras(api: RunningApi, manager: Person) -> None:
     service = offer(manager, name="  Deep cleaning ", price_per_room=100)
     assert service["name"] == "Deep cleaning"
     first = offer_extra(manager, service, name="Oven", position=2)
     second = offer_extra(manager, service, name="Windows", position=1)
     hidden = offer_extra(manager, service, name="Attic", is_active=False)
-    shown = listed_one(house.anonymous, service)
+    shown = listed_one(api.anonymous, service)
     assert shown is not None
     assert shown["measures"] == ["square_metres", "rooms"]
     assert [extra["id"] for extra in shown["extras"]] == [second["id"], first["id"]]
     assert shown["version"] == 4
-    one = house.anonymous.get(f"/api/v1/services/{service['id']}").json()
+    one = api.anonymous.get(f"/api/v1/services/{service['id']}").json()
     assert one["extras"] == [hidden, second, first]
     assert one | {"extras": shown["extras"]} == shown
 
 
-def test_the_list_is_in_order_and_without_what_is_not_offered(house: House, manager: Person) -> None:
+def test_the_list_is_in_order_and_without_what_is_not_offered(api: RunningApi, manager: Person) -> None:
     services = [offer(manager, position=position) for position in (20, 10, 10)]
     hidden = offer(manager, is_active=False)
-    found = listed(house.anonymous)
+    found = listed(api.anonymous)
     keys = [(each["position"], each["id"]) for each in found]
     assert keys == sorted(keys)
     assert {each["id"] for each in services} <= {each["id"] for each in found}
     assert hidden["id"] not in {each["id"] for each in found}
     assert all(each["is_active"] for each in found)
-    assert house.anonymous.get(f"/api/v1/services/{hidden['id']}").json()["is_active"] is False
+    assert api.anonymous.get(f"/api/v1/services/{hidden['id']}").json()["is_active"] is False
 
 
-def test_the_list_may_be_kept_and_asked_about(house: House, manager: Person) -> None:
+def test_the_list_may_be_kept_and_asked_about(api: RunningApi, manager: Person) -> None:
     service = offer(manager)
-    full = house.anonymous.get("/api/v1/services")
+    full = api.anonymous.get("/api/v1/services")
     etag = full.headers["ETag"]
     assert full.headers["Cache-Control"] == "public, max-age=60, stale-while-revalidate=300"
     assert full.headers["Content-Type"] == "application/json"
     assert full.json()["currency"] == "EUR"
     for known in (etag, f"W/{etag}", f'"x", {etag}', "*"):
-        again = house.anonymous.get("/api/v1/services", headers={"If-None-Match": known})
+        again = api.anonymous.get("/api/v1/services", headers={"If-None-Match": known})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["ETag"] == etag
         assert again.headers["Cache-Control"] == full.headers["Cache-Control"]
     assert change(manager, f"/services/{service['id']}", {"base_price": 1}).status_code == 200
-    anew = house.anonymous.get("/api/v1/services", headers={"If-None-Match": etag})
+    anew = api.anonymous.get("/api/v1/services", headers={"If-None-Match": etag})
     assert anew.status_code == 200
     assert anew.headers["ETag"] != etag
 
 
-def test_every_change_is_in_the_list_at_once(house: House, manager: Person) -> None:
+def test_every_change_is_in_the_list_at_once(api: RunningApi, manager: Person) -> None:
     service = offer(manager)
     extra = offer_extra(manager, service)
     path = f"/services/{service['id']}"
-    assert listed_one(house.anonymous, service) is not None
+    assert listed_one(api.anonymous, service) is not None
     change(manager, path, {"base_price": 77})
-    assert (listed_one(house.anonymous, service) or {})["base_price"] == 77
+    assert (listed_one(api.anonymous, service) or {})["base_price"] == 77
     change(manager, f"{path}/extras/{extra['id']}", {"price": 78})
-    assert (listed_one(house.anonymous, service) or {})["extras"][0]["price"] == 78
+    assert (listed_one(api.anonymous, service) or {})["extras"][0]["price"] == 78
     change(manager, path, {"is_active": False})
-    assert listed_one(house.anonymous, service) is None
+    assert listed_one(api.anonymous, service) is None
 
 
-def test_a_service_has_a_version(house: House, manager: Person) -> None:
+def test_a_service_has_a_version(api: RunningApi, manager: Person) -> None:
     service = offer(manager)
     path = f"/api/v1/services/{service['id']}"
-    read = house.anonymous.get(path)
+    read = api.anonymous.get(path)
     assert read.headers["ETag"] == '"1"'
     assert read.json() == service
     for known, status in (('"1"', 304), ('W/"1"', 304), ("*", 304), ('"2"', 200)):
-        again = house.anonymous.get(path, headers={"If-None-Match": known})
+        again = api.anonymous.get(path, headers={"If-None-Match": known})
         assert (again.status_code, again.headers["ETag"]) == (status, '"1"')
     changed = change(manager, f"/services/{service['id']}", {"name": "Other", "description": "More"}, '"1"')
     assert changed.headers["ETag"] == '"2"'
     assert changed.json()["name"] == "Other"
     assert changed.json()["base_price"] == RULE["base_price"]
-    assert house.anonymous.get(path).json() == changed.json()
+    assert api.anonymous.get(path).json() == changed.json()
     problem(change(manager, f"/services/{service['id']}", {"name": "Third"}, '"1"'), 412, "precondition-failed")
     problem(manager.http.patch(path, json={"name": "Third"}), 428, "precondition-required")
-    assert house.anonymous.get(path).json()["name"] == "Other"
+    assert api.anonymous.get(path).json()["name"] == "Other"
 
 
-def test_an_extra_has_a_version_and_raises_its_services(house: House, manager: Person) -> None:
+def test_an_extra_has_a_version_and_raises_its_services(api: RunningApi, manager: Person) -> None:
     service = offer(manager)
     extra = offer_extra(manager, service)
     path = f"/services/{service['id']}/extras/{extra['id']}"
-    read = house.anonymous.get(f"/api/v1{path}")
+    read = api.anonymous.get(f"/api/v1{path}")
     assert (read.headers["ETag"], read.json()) == ('"1"', extra)
     changed = change(manager, path, {"price": 9}, '"1"')
     assert (changed.headers["ETag"], changed.json()["price"]) == ('"2"', 9)
     problem(change(manager, path, {"price": 10}, '"1"'), 412, "precondition-failed")
     problem(manager.http.patch(f"/api/v1{path}", json={"price": 10}), 428, "precondition-required")
-    assert house.anonymous.get(f"/api/v1/services/{service['id']}").headers["ETag"] == '"3"'
+    assert api.anonymous.get(f"/api/v1/services/{service['id']}").headers["ETag"] == '"3"'
 
 
 def test_a_change_that_changes_nothing_is_no_new_version(manager: Person) -> None:
@@ -169,7 +169,7 @@ def test_a_change_that_changes_nothing_is_no_new_version(manager: Person) -> Non
         assert change(manager, path, values).headers["ETag"] == '"1"'
 
 
-def test_a_repeated_request_offers_once(house: House, manager: Person) -> None:
+def test_a_repeated_request_offers_once(api: RunningApi, manager: Person) -> None:
     key = {"Idempotency-Key": secrets.token_hex(8)}
     new = RULE | {"name": f"Once {key['Idempotency-Key']}"}
     first, again = (manager.http.post("/api/v1/services", json=new, headers=key) for _ in range(2))
@@ -177,13 +177,13 @@ def test_a_repeated_request_offers_once(house: House, manager: Person) -> None:
     assert again.json() == first.json()
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"] == f"/api/v1/services/{first.json()['id']}"
-    assert [each["name"] for each in listed(house.anonymous)].count(str(new["name"])) == 1
+    assert [each["name"] for each in listed(api.anonymous)].count(str(new["name"])) == 1
     problem(manager.http.post("/api/v1/services", json=RULE, headers=key), 422, "idempotency-key-reused")
     path, key = f"{first.headers['Location']}/extras", {"Idempotency-Key": secrets.token_hex(8)}
     one, other = (manager.http.post(path, json={"name": "Windows"}, headers=key) for _ in range(2))
     assert one.json() == other.json()
-    assert house.anonymous.get(one.headers["Location"]).json() == one.json()
-    assert len(house.anonymous.get(first.headers["Location"]).json()["extras"]) == 1
+    assert api.anonymous.get(one.headers["Location"]).json() == one.json()
+    assert len(api.anonymous.get(first.headers["Location"]).json()["extras"]) == 1
 
 
 OPERATIONS = [
@@ -196,24 +196,24 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_only_the_office_may(house: House, method: str, path: str) -> None:
+def test_only_the_office_may(api: RunningApi, method: str, path: str) -> None:
     def ask(client: httpx.Client) -> httpx.Response:
         body = None if method == "GET" else {"name": "Mine"}
         return client.request(method, f"/api/v1{path}", json=body, headers={"If-Match": "*"})
 
-    problem(ask(house.anonymous), 401, "invalid-token")
+    problem(ask(api.anonymous), 401, "invalid-token")
     for role in ("client", "cleaner"):
-        problem(ask(house.person(role).http), 403, "forbidden")
+        problem(ask(api.person(role).http), 403, "forbidden")
 
 
-def test_an_administrator_may_too_and_it_is_recorded(house: House) -> None:
-    admin = house.person("admin")
+def test_an_administrator_may_too_and_it_is_recorded(api: RunningApi) -> None:
+    admin = api.person("admin")
     service = offer(admin)
     extra = offer_extra(admin, service)
     change(admin, f"/services/{service['id']}/extras/{extra['id']}", {"price": 1})
     change(admin, f"/services/{service['id']}", {"position": 1})
     query = "SELECT action, actor_id, details ->> 'what' FROM audit_entry WHERE subject_id = ? ORDER BY id"
-    connection = dbapi2.connect(house.server.database)
+    connection = dbapi2.connect(api.server.database)
     entries = connection.execute(query, (service["id"],)).fetchall()
     connection.close()
     assert entries == [
@@ -222,15 +222,15 @@ def test_an_administrator_may_too_and_it_is_recorded(house: House) -> None:
     ]
 
 
-def test_what_is_not_there(house: House, manager: Person) -> None:
+def test_what_is_not_there(api: RunningApi, manager: Person) -> None:
     service, other = offer(manager), offer(manager)
     extra = offer_extra(manager, service)
     for path in (f"/services/{NOWHERE}", f"/services/{other['id']}/extras/{extra['id']}"):
-        problem(house.anonymous.get(f"/api/v1{path}"), 404, "not-found")
+        problem(api.anonymous.get(f"/api/v1{path}"), 404, "not-found")
         problem(change(manager, path, {"name": "x"}), 404, "not-found")
     answer = manager.http.post(f"/api/v1/services/{NOWHERE}/extras", json={"name": "x"})
     problem(answer, 404, "not-found")
-    problem(house.anonymous.get("/api/v1/services/1"), 422, "validation-failed")
+    problem(api.anonymous.get("/api/v1/services/1"), 422, "validation-failed")
 
 
 PRICES = ["base_price", "price_per_square_metre", "price_per_room", "price_per_hour"]
@@ -303,12 +303,12 @@ def test_the_office_sees_everything_page_by_page(manager: Person) -> None:
     problem(manager.http.get("/api/v1/office/services", params={"cursor": "x"}), 422, "validation-failed")
 
 
-def test_a_quote(house: House, manager: Person) -> None:
+def test_a_quote(api: RunningApi, manager: Person) -> None:
     service = offer(manager)
     extra = offer_extra(manager, service)
     hidden = offer_extra(manager, service, is_active=False)
     wanted = {"service_id": service["id"], "square_metres": 60, "extras": [{"extra_id": extra["id"], "quantity": 2}]}
-    answer = house.anonymous.post("/api/v1/quotes", json=wanted)
+    answer = api.anonymous.post("/api/v1/quotes", json=wanted)
     assert answer.status_code == 200
     quoted = answer.json()
     assert (quoted["total"], quoted["duration_minutes"], quoted["currency"]) == (11_500, 150, "EUR")
@@ -324,11 +324,11 @@ def test_a_quote(house: House, manager: Person) -> None:
         ({"square_metres": "60"}, "square_metres", "int_type"),
         ({"square_meters": 60}, "square_meters", "extra_forbidden"),
     ):
-        wrong = problem(house.anonymous.post("/api/v1/quotes", json=wanted | change_of), 422, "validation-failed")
+        wrong = problem(api.anonymous.post("/api/v1/quotes", json=wanted | change_of), 422, "validation-failed")
         assert [(error["field"], error["code"]) for error in wrong["errors"]] == [(field, code)]
-    problem(house.anonymous.post("/api/v1/quotes", json=wanted | {"square_metres": 2000}), 422, "visit-too-long")
+    problem(api.anonymous.post("/api/v1/quotes", json=wanted | {"square_metres": 2000}), 422, "visit-too-long")
     change(manager, f"/services/{service['id']}", {"is_active": False})
-    wrong = problem(house.anonymous.post("/api/v1/quotes", json=wanted), 422, "validation-failed")
+    wrong = problem(api.anonymous.post("/api/v1/quotes", json=wanted), 422, "validation-failed")
     assert wrong["errors"][0]["field"] == "service_id"
 
 

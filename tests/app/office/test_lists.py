@@ -20,7 +20,7 @@ from tests.app.company import (
     rows,
     stored,
 )
-from tests.app.conftest import House, open_house
+from tests.app.conftest import RunningApi, run_api
 from tests.app.people import Person
 
 Json = dict[str, Any]
@@ -30,12 +30,12 @@ OFFICE = "/api/v1/office"
 class Company:
     """Two cleaners, two clients, and the office."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.service = make_service(house.database)
-        self.manager, self.admin = house.person("manager"), house.person("admin")
-        self.ann, self.bob = house.person(), house.person()
-        self.cleaners = [make_cleaner(house, ALWAYS), make_cleaner(house, ALWAYS)]
+    def __init__(self, api: RunningApi) -> None:
+        self.api = api
+        self.service = make_service(api.database)
+        self.manager, self.admin = api.person("manager"), api.person("admin")
+        self.ann, self.bob = api.person(), api.person()
+        self.cleaners = [make_cleaner(api, ALWAYS), make_cleaner(api, ALWAYS)]
         for person, name, phone in ((self.ann, "Ann Petrova", "+14155550101"), (self.bob, "Bob Weber", None)):
             change = {"full_name": name, "phone": phone} if phone else {"full_name": name}
             answer = person.http.patch("/api/v1/users/me", json=change, headers={"If-Match": "*"})
@@ -66,8 +66,8 @@ class Company:
 def company(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Company]:
     """A company of this file's own, which never finds its mail server."""
     mail = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "MAIL_FROM": "office@example.com"}
-    with open_house(tmp_path_factory.mktemp("office"), migrated, mail) as house:
-        yield Company(house)
+    with run_api(tmp_path_factory.mktemp("office"), migrated, mail) as api:
+        yield Company(api)
 
 
 def ids(bookings: list[Json]) -> list[str]:
@@ -169,13 +169,13 @@ def _insert(company: Company, start: datetime, minutes: int, cleaner: Person | N
         "updated_at": now,
     } | values
     columns, places = ", ".join(row), ", ".join("?" * len(row))
-    execute(company.house.database, f"INSERT INTO booking ({columns}) VALUES ({places})", *row.values())  # noqa: S608
+    execute(company.api.database, f"INSERT INTO booking ({columns}) VALUES ({places})", *row.values())  # noqa: S608
 
 
 def test_dead_letters_are_sent_again(company: Company) -> None:
     message, now = str(uuid.uuid4()), stored(datetime.now(UTC))
     execute(
-        company.house.database,
+        company.api.database,
         "INSERT INTO outbox_message (id, channel, account_id, recipient, template, subject, body, state, attempts,"
         " due_at, last_error, created_at)"
         " VALUES (?, 'email', ?, 'x@example.com', 'x', 'x', 'secret', 'dead', 9, ?, 'refused', ?)",
@@ -195,12 +195,12 @@ def test_dead_letters_are_sent_again(company: Company) -> None:
 
 
 def test_the_audit_log_says_who_did_what(company: Company) -> None:
-    somebody = company.house.person()
+    somebody = company.api.person()
     change = {"role": "cleaner"}
     path = f"/api/v1/users/{somebody.id}"
     assert company.admin.http.patch(path, json=change, headers={"If-Match": "*"}).status_code == 200
     credentials = {"email": somebody.email, "password": "wrong"}
-    assert company.house.anonymous.post("/api/v1/auth/login", json=credentials).status_code == 401
+    assert company.api.anonymous.post("/api/v1/auth/login", json=credentials).status_code == 401
     found = [(each["action"], each["actor_id"]) for each in company.ask("audit", subject_id=somebody.id)]
     assert found == [("login.failed", None), ("role.changed", company.admin.id), ("login.succeeded", somebody.id)]
     (entry,) = company.ask("audit", subject_id=somebody.id, action="role.changed")
@@ -211,4 +211,4 @@ def test_the_audit_log_says_who_did_what(company: Company) -> None:
     assert {each["action"] for each in mine} == {"login.succeeded"}
     everything = company.ask("audit")
     assert [each["id"] for each in everything] == sorted((each["id"] for each in everything), reverse=True)
-    assert len(everything) == rows(company.house.database, "SELECT count(*) FROM audit_entry")[0][0]
+    assert len(everything) == rows(company.api.database, "SELECT count(*) FROM audit_entry")[0][0]

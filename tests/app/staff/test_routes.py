@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.app.company import ALWAYS, at, day_ahead, make_cleaner, only_new_cleaners
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 from tests.app.people import Person
 
 Json = dict[str, Any]
@@ -24,13 +24,13 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Json:
 
 
 @pytest.fixture
-def cleaner(house: House) -> Person:
-    return make_cleaner(house, ALWAYS)
+def cleaner(api: RunningApi) -> Person:
+    return make_cleaner(api, ALWAYS)
 
 
 @pytest.fixture
-def manager(house: House) -> Person:
-    return house.person("manager")
+def manager(api: RunningApi) -> Person:
+    return api.person("manager")
 
 
 def hours(cleaner: Person) -> str:
@@ -76,7 +76,7 @@ def test_invalid_working_hours_are_refused(cleaner: Person, hours_: list[Json]) 
     assert cleaner.http.get(hours(cleaner)).json() == before
 
 
-def test_days_off_can_be_added_and_removed(house: House, cleaner: Person, manager: Person) -> None:
+def test_days_off_can_be_added_and_removed(api: RunningApi, cleaner: Person, manager: Person) -> None:
     first = day_ahead(20)
     body = {"first_day": str(first), "last_day": str(first + timedelta(days=1)), "reason": "Holiday"}
     key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -87,7 +87,7 @@ def test_days_off_can_be_added_and_removed(house: House, cleaner: Person, manage
     refused = problem(cleaner.http.post(days_off(cleaner), json=body), 409, "duplicate-day-off")
     assert refused["existing_id"] == added.json()["id"]
     assert [each["id"] for each in manager.http.get(days_off(cleaner)).json()["items"]] == [added.json()["id"]]
-    assert house.person("cleaner").http.delete(added.headers["Location"]).status_code == 404
+    assert api.person("cleaner").http.delete(added.headers["Location"]).status_code == 404
     assert manager.http.delete(added.headers["Location"]).status_code == 204
     assert manager.http.delete(added.headers["Location"]).status_code == 404
     assert cleaner.http.get(days_off(cleaner)).json()["items"] == []
@@ -108,19 +108,19 @@ def test_invalid_days_off_are_refused(cleaner: Person, change: Json, field: str)
     assert [each["field"] for each in errors] == [field]
 
 
-def test_availability_follows_working_hours_and_days_off(house: House, manager: Person) -> None:
+def test_availability_follows_working_hours_and_days_off(api: RunningApi, manager: Person) -> None:
     day = day_ahead(15)
 
     def free(duration: int = 120) -> list[tuple[datetime, int]]:
         query = f"/api/v1/availability?date={day}&days=2&duration_minutes={duration}"
-        days = house.anonymous.get(query).json()["days"]
+        days = api.anonymous.get(query).json()["days"]
         assert [each["date"] for each in days] == [str(day), str(day + timedelta(days=1))]
         return [(datetime.fromisoformat(each["starts_at"]), each["cleaners"]) for each in days[0]["slots"]]
 
-    with only_new_cleaners(house.database):
+    with only_new_cleaners(api.database):
         assert free() == []
-        ann = make_cleaner(house)
-        bob = make_cleaner(house, {day.weekday(): [(9 * 60, 12 * 60)]})
+        ann = make_cleaner(api)
+        bob = make_cleaner(api, {day.weekday(): [(9 * 60, 12 * 60)]})
         manager.http.put(hours(ann), json={"hours": MORNINGS}, headers={"If-Match": "*"})
         eight = at(day, 8)
         half = timedelta(minutes=30)
@@ -149,17 +149,17 @@ def test_availability_follows_working_hours_and_days_off(house: House, manager: 
         "date=2026-12-01&duration_minutes=60&days=100",
     ],
 )
-def test_invalid_availability_query_is_refused(house: House, query: str) -> None:
-    problem(house.anonymous.get(f"/api/v1/availability?{query}"), 422, "validation-failed")
+def test_invalid_availability_query_is_refused(api: RunningApi, query: str) -> None:
+    problem(api.anonymous.get(f"/api/v1/availability?{query}"), 422, "validation-failed")
 
 
-def test_cleaners_can_read_only_themselves(house: House, cleaner: Person) -> None:
-    other, client = house.person("cleaner"), house.person()
+def test_cleaners_can_read_only_themselves(api: RunningApi, cleaner: Person) -> None:
+    other, client = api.person("cleaner"), api.person()
     profile = f"/api/v1/cleaners/{cleaner.id}"
     for path in (profile, hours(cleaner), days_off(cleaner)):
         assert cleaner.http.get(path).status_code == 200
         problem(other.http.get(path), 404, "not-found")
         problem(client.http.get(path), 403, "forbidden")
-        problem(house.anonymous.get(path), 401, "invalid-token")
+        problem(api.anonymous.get(path), 401, "invalid-token")
     problem(cleaner.http.get("/api/v1/cleaners"), 403, "forbidden")
-    problem(house.person("manager").http.get(f"/api/v1/cleaners/{uuid.uuid4()}"), 404, "not-found")
+    problem(api.person("manager").http.get(f"/api/v1/cleaners/{uuid.uuid4()}"), 404, "not-found")
