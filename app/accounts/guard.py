@@ -46,7 +46,7 @@ class AbuseGuard:
         try:
             # Counting before the check includes simultaneous guesses.
             for limit, key in limits:
-                taken.append((limit, await self._limiter.take(limit, *key)))  # not a comprehension: `take` may raise
+                taken.append((limit, await self._limiter.take(limit, *key)))  # given back even if a later limit raises
             yield
         except (InvalidCredentials, WrongPassword):
             failed = True

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=StrictRou
     operation_id="list_users",
     responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
-async def list_users(  # each is a part of the request
+async def list_users(
     _: CurrentOfficeUser,
     services: ServicesDep,
     page: InPage,
@@ -67,7 +67,7 @@ async def read_user(user_id: Identifier, _: CurrentOfficeUser, services: Service
         NotFound, LastAdmin, AccountErased, *CONFLICTS, PayloadTooLarge, ValidationFailed, *ROLE_PROBLEMS
     ),
 )
-async def change_user(  # noqa: PLR0913  # each is a part of the request
+async def change_user(  # noqa: PLR0913  # the arguments that FastAPI injects
     *,
     user_id: Identifier,
     change: AccountChange,

@@ -66,7 +66,7 @@ class Credentials(RequestBody):
 class TokenForm(RequestBody):
     """OAuth2 password grant (RFC 6749, section 4.3)."""
 
-    grant_type: Literal["password"] = "password"  # a name
+    grant_type: Literal["password"] = "password"
     username: Email = Field(description="The e-mail address")
     password: Password = Field(examples=["correct horse battery"], json_schema_extra=PASSWORD_SCHEMA)
     scope: FormText = Field("", description="Ignored; the role of the account decides its permissions")

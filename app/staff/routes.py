@@ -119,7 +119,7 @@ async def read_working_hours(
     operation_id="replace_working_hours",
     responses=responses(*BODY_PROBLEMS, *CONFLICTS, *CLEANER_PROBLEMS),
 )
-async def replace_working_hours(  # noqa: PLR0913  # what FastAPI injects
+async def replace_working_hours(  # noqa: PLR0913  # the arguments that FastAPI injects
     *,
     cleaner_id: Identifier,
     change: WeekChange,
@@ -158,7 +158,7 @@ async def list_days_off(
     status_code=status.HTTP_201_CREATED,
     responses=responses(DuplicateDayOff, *BODY_PROBLEMS, *KEYED, *CLEANER_PROBLEMS),
 )
-async def add_day_off(  # noqa: PLR0913  # what FastAPI injects
+async def add_day_off(  # noqa: PLR0913  # the arguments that FastAPI injects
     *,
     cleaner_id: Identifier,
     request: DayOffRequest,

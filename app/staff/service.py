@@ -97,7 +97,7 @@ class Staff:
             lambda session: self.availability_at(session, first, days, duration, now(), address)
         )
 
-    def availability_at(  # noqa: PLR0913, PLR0917  # a question in full
+    def availability_at(  # noqa: PLR0913, PLR0917  # the parameters of the request
         self,
         session: Session,
         first: date,

@@ -178,7 +178,7 @@ def test_aborted_request_body_does_not_affect_other_clients(proxied: ProxiedApi,
 
 
 def flood(proxied: ProxiedApi, address: str, stop: threading.Event) -> Counter[int]:
-    """Send log-ins of accounts that do not exist from an address, as fast as they are answered."""
+    """Log in to unknown accounts from one address until stopped, and count the statuses of the answers."""
     headers = {"X-Forwarded-For": address, "X-Proxy-Token": PROXY_TOKEN}
     statuses: Counter[int] = Counter()
     with proxied.replica.client(headers) as http:
@@ -189,7 +189,7 @@ def flood(proxied: ProxiedApi, address: str, stop: threading.Event) -> Counter[i
 
 
 @pytest.mark.alone
-def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(proxied: ProxiedApi) -> None:
+def test_guessing_clients_do_not_block_the_login_of_another(proxied: ProxiedApi) -> None:
     person = proxied.api.person()
     credentials = {"email": person.email, "password": person.password}
     stop = threading.Event()
@@ -208,7 +208,7 @@ def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(proxied
     assert set(found) <= {401, 429, 503}
 
 
-def test_failures_of_an_address_are_counted_over_all_accounts(proxied: ProxiedApi) -> None:
+def test_login_failures_per_client_are_limited_over_all_accounts(proxied: ProxiedApi) -> None:
     headers = {"X-Forwarded-For": "198.51.100.77", "X-Proxy-Token": PROXY_TOKEN}
 
     def guess(number: int) -> int:
@@ -218,17 +218,19 @@ def test_failures_of_an_address_are_counted_over_all_accounts(proxied: ProxiedAp
     with proxied.replica.client(headers) as http:
         person = sign_in(http, proxied.api.database, new_user(), "client")  # a success does not count
         with ThreadPoolExecutor(8) as threads:
-            found = Counter(threads.map(guess, range(210)))  # more than two windows let through: one may end in between
+            found = Counter(
+                threads.map(guess, range(210))
+            )  # more than the limits of two windows, because one may end in between
         assert found.keys() == {401, 429}
         assert 100 <= found[401] <= 200
         credentials = {"email": person.email, "password": person.password}
         assert http.post("/api/v1/auth/login", json=credentials).status_code == 429
 
 
-def test_a_network_of_ipv6_counts_as_one_client(proxied: ProxiedApi) -> None:
+def test_ipv6_network_counts_as_one_client(proxied: ProxiedApi) -> None:
     with ExitStack() as stack:
         statuses = Counter[int]()
-        for number in range(22):  # more than two windows let through: one may end in between
+        for number in range(22):  # more than the limits of two windows, because one may end in between
             headers = {"X-Forwarded-For": f"2001:db8:7:7::{number:x}", "X-Proxy-Token": PROXY_TOKEN}
             http = stack.enter_context(proxied.replica.client(headers))
             body = {"email": "victim@example.com", "password": "correct horse battery"}

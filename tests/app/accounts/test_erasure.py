@@ -19,7 +19,7 @@ ANY = {"If-Match": "*"}
 
 
 @dataclass
-class Traces:
+class PersonalData:
     """Personal data of a user."""
 
     email: str
@@ -34,11 +34,11 @@ class Traces:
         """Each table and column of the database that contains one of the values."""
         tables = [str(name) for (name,) in rows(api, "SELECT name FROM sqlite_master WHERE type = 'table'")]
         return [
-            f"{table}.{column} has {trace}"
+            f"{table}.{column} has {value}"
             for table in tables
             for _, column, *_ in rows(api, f"PRAGMA table_info({table})")
-            for trace in vars(self).values()
-            if rows(api, f"SELECT 1 FROM {table} WHERE instr(CAST({column} AS TEXT), ?)", trace)  # noqa: S608
+            for value in vars(self).values()
+            if rows(api, f"SELECT 1 FROM {table} WHERE instr(CAST({column} AS TEXT), ?)", value)  # noqa: S608
         ]
 
 
@@ -66,11 +66,11 @@ def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None
     manager, client = api.person("manager"), api.person()
     manager.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
     client.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
-    traces = Traces(client.email, f"Walburga {uuid.uuid4().hex}")
-    change = {"full_name": traces.name, "phone": traces.phone}
+    personal_data = PersonalData(client.email, f"Walburga {uuid.uuid4().hex}")
+    change = {"full_name": personal_data.name, "phone": personal_data.phone}
     assert client.http.patch(ME, json=change, headers=ANY).status_code == 200
     cleaner, service = make_cleaner(api), make_service(api.database)
-    personal = {"address": traces.home, "notes": traces.notes}
+    personal = {"address": personal_data.home, "notes": personal_data.notes}
     own = order(service, at(day_ahead(5), 10), **personal)
     by_office = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
     to_cancel = order(service, at(day_ahead(7), 10), **personal)
@@ -80,7 +80,9 @@ def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None
             person.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
             for person, body in ((client, own), (manager, by_office), (client, to_cancel))
         ]
-    cancelled = client.http.post(f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": traces.reason}, headers=ANY)
+    cancelled = client.http.post(
+        f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": personal_data.reason}, headers=ANY
+    )
     assert cancelled.status_code == 200, cancelled.text
     login = {"email": client.email, "password": client.password}
     client.http.post("/api/v1/auth/login", json=login | {"password": "wrong horse battery"})
@@ -88,7 +90,7 @@ def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None
     client.http.post("/api/v1/auth/password/forgot", json={"email": client.email})
     query = "UPDATE outbox_message SET state = 'dead' WHERE account_id = ? AND body LIKE ? RETURNING 1"
     assert rows(api, query, cleaner.id, f"%{booked[1]['reference']}%")
-    assert {each.split(".")[0] for each in traces.found(api)} == {
+    assert {each.split(".")[0] for each in personal_data.found(api)} == {
         *("account_term", "audit_entry", "booking", "booking_event", "idempotency_record", "login_session"),
         *("one_time_token", "outbox_message", "user_account"),
     }
@@ -97,7 +99,7 @@ def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None
 
     erase(client)
 
-    assert traces.found(api) == []
+    assert personal_data.found(api) == []
     assert rows(api, office, manager.id, OFFICES_ADDRESS) == [(1,)]
     messages = messages_to(api, cleaner)
     assert [template for template, *_ in messages] == [
@@ -117,11 +119,11 @@ def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None
 def test_erasure_of_a_cleaner_cleans_messages_to_clients(mailing_api: RunningApi) -> None:
     api = mailing_api
     client, cleaner, manager = api.person(), make_cleaner(api), api.person("manager")
-    traces = Traces(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
+    personal_data = PersonalData(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
     cleaner.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
-    change = {"full_name": traces.name, "phone": traces.phone}
+    change = {"full_name": personal_data.name, "phone": personal_data.phone}
     assert cleaner.http.patch(ME, json=change, headers=ANY).status_code == 200
-    day_off = {"first_day": str(day_ahead(40)), "last_day": str(day_ahead(41)), "reason": traces.reason}
+    day_off = {"first_day": str(day_ahead(40)), "last_day": str(day_ahead(41)), "reason": personal_data.reason}
     key = {"Idempotency-Key": str(uuid.uuid4())}
     path = f"/api/v1/cleaners/{cleaner.id}/days-off"
     assert manager.http.post(path, json=day_off, headers=key).status_code == 201
@@ -129,10 +131,10 @@ def test_erasure_of_a_cleaner_cleans_messages_to_clients(mailing_api: RunningApi
         rows(api, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
         body = order(make_service(api.database), at(day_ahead(8), 10))
         booked = client.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-        assert booked.json()["cleaner"]["full_name"] == traces.name
+        assert booked.json()["cleaner"]["full_name"] == personal_data.name
         erase(cleaner)
     # The stored answer to the client's own request stays for a day, because the client may repeat the request.
-    assert [each for each in traces.found(api) if "idempotency_record.answer" not in each] == []
+    assert [each for each in personal_data.found(api) if "idempotency_record.answer" not in each] == []
     ((_, _, body_text),) = messages_to(api, client)
     assert "Where: Main Street 5\n" in body_text
     assert "Cleaner" not in body_text
