@@ -174,9 +174,8 @@ class _Seeder:
 
     async def _finish(self, client: str, booking: str) -> None:
         """Move the visit into the past, bring it to a random final state, and review most completed visits."""
-        state = self._random.choices((BookingState.COMPLETED, BookingState.CANCELLED, BookingState.NO_SHOW), (8, 2, 1))[
-            0
-        ]
+        final_states = (BookingState.COMPLETED, BookingState.CANCELLED, BookingState.NO_SHOW)
+        (state,) = self._random.choices(final_states, (8, 2, 1))
         await self._services.database.write(lambda session: _move_into_the_past(session, booking, state))
         if state is BookingState.COMPLETED and self._random.random() < REVIEW_PROBABILITY:
             review = ReviewRequest(stars=self._random.choice((4, 5, 5, 5)), comment=self._random.choice(COMMENTS))
