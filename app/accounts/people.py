@@ -95,14 +95,12 @@ def add_search_terms(session: Session, account: UserAccount) -> None:
 
 def search(session: Session, q: str, limit: int) -> list[str]:
     """Return the ids of at most `limit` accounts. For each word of `q`, one of their terms begins with it."""
-    words = sorted({word[:MAXIMUM_TERM_LENGTH] for word in _search_words(q)}, key=len, reverse=True)[
-        :MAXIMUM_SEARCH_WORDS
-    ]
+    words = sorted({word[:MAXIMUM_TERM_LENGTH] for word in _search_words(q)}, key=len, reverse=True)
     if not words:
         return []
     # `words` begins with the longest word, which has the fewest matches.
     query = select(SearchTerm.account_id).distinct().where(*_starts_with(words[0]))
-    for word in words[1:]:
+    for word in words[1:MAXIMUM_SEARCH_WORDS]:
         others = select(SearchTerm.account_id).where(*_starts_with(word))
         query = query.where(col(SearchTerm.account_id).in_(others))
     return list(session.exec(query.limit(limit)))

@@ -25,8 +25,8 @@ Exporter = Callable[[Session, str], object]
 ERASED_NAME = "Erased user"
 UNUSABLE_HASH = "!"
 """Matches no password."""
-SESSION_EXPORT_LIMIT = 1000
-AUDIT_EXPORT_LIMIT = 5000
+MAXIMUM_SESSIONS = 1000
+MAXIMUM_ENTRIES = 5000
 
 
 class Privacy:
@@ -47,12 +47,9 @@ class Privacy:
             return Export(
                 profile=User.model_validate(session.get_one(UserAccount, actor.id)),
                 sessions=[
-                    sessions.as_login(login, actor)
-                    for login in sessions.newest(session, actor.id, SESSION_EXPORT_LIMIT)
+                    sessions.as_login(login, actor) for login in sessions.newest(session, actor.id, MAXIMUM_SESSIONS)
                 ],
-                activity=[
-                    _activity(entry, actor.id) for entry in audit.of_person(session, actor.id, AUDIT_EXPORT_LIMIT)
-                ],
+                activity=[_activity(entry, actor.id) for entry in audit.of_person(session, actor.id, MAXIMUM_ENTRIES)],
                 data={name: exporter(session, actor.id) for name, exporter in self.exporters.items()},
             )
 

@@ -30,15 +30,10 @@ async def list_users(
     services: ServicesDep,
     page: InPage,
     role: Annotated[Role | None, Query(description="Only accounts with this role")] = None,
-    is_active: Annotated[
-        bool | None, Query(description="Only active accounts (true), or only inactive ones (false)")
-    ] = None,
+    is_active: Annotated[bool | None, Query(description="Only active accounts, or only inactive ones")] = None,
     q: Annotated[
         SearchText | None,
-        Query(
-            description="Search in names, e-mail addresses and phone numbers, by the beginnings of words",
-            examples=["anna pe"],
-        ),
+        Query(description="Beginnings of words in names, e-mail addresses and phone numbers", examples=["anna pe"]),
     ] = None,
 ) -> Page[User]:
     """List accounts, oldest first. A search with `q` returns at most 200 matches."""
