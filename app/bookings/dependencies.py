@@ -42,13 +42,13 @@ InBooker = Annotated[Actor, Depends(SignedIn({Role.CLIENT, *OFFICE}))]
 PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
 
 
-States = Annotated[list[BookingState], Query(default_factory=list, description="One of these; any when left out")]
+States = Annotated[list[BookingState], Query(default_factory=list, description="Only these states; all if omitted")]
 
 
 async def _filters(
     state: States,
-    start: Annotated[Moment | None, Query(alias="from", description="Visits that begin then or later")] = None,
-    end: Annotated[Moment | None, Query(alias="to", description="Visits that begin before")] = None,
+    start: Annotated[Moment | None, Query(alias="from", description="Only visits that start at or after it")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Only visits that start before it")] = None,
 ) -> Filters:
     return Filters(states=state, start=start, end=end)
 
@@ -60,9 +60,9 @@ InFilters = Annotated[Filters, Depends(_filters)]
 class Wanted(PageQuery):
     """The query of a list of one's own bookings."""
 
-    state: list[BookingState] = Field(default_factory=list, description="One of these; any when left out")
-    start: Moment | None = Field(None, alias="from", description="Visits that begin then or later")
-    end: Moment | None = Field(None, alias="to", description="Visits that begin before")
+    state: list[BookingState] = Field(default_factory=list, description="Only these states; all if omitted")
+    start: Moment | None = Field(None, alias="from", description="Only visits that start at or after it")
+    end: Moment | None = Field(None, alias="to", description="Only visits that start before it")
 
     @property
     def filters(self) -> Filters:

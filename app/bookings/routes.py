@@ -60,9 +60,10 @@ def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
 async def create_booking(
     order: NewBooking, actor: InBooker, services: InServices, attempt: InAttemptWithKey, response: Response
 ) -> Booking:
-    """Book a visit for oneself, or, as the office, for the client `client_id`.
+    """Book a visit. A client books for themselves; the office books for the client `client_id`.
 
-    The company assigns a free cleaner at once, or confirms the booking later, as it has chosen.
+    Depending on the company's settings, the service assigns a free cleaner at once, or the office confirms the
+    booking and assigns a cleaner later.
     """
     booking = await services.bookings.create(actor, order, attempt)
     response.headers["Location"] = f"{router.prefix}/{booking.id}"
@@ -78,7 +79,7 @@ async def create_booking(
     openapi_extra=lean.documented(Wanted) | IN_SESSION,
 )
 async def list_my_bookings(request: Request) -> Response:
-    """A client's own bookings, or the visits that a cleaner is assigned to; the latest first."""
+    """For a client: their own bookings. For a cleaner: the bookings assigned to them. The latest visits first."""
     claims, wanted = await bearer(request), lean.query(request, Wanted)
     services: Services = request.app.state.services
     page = await services.accounts.sessions.read_as(
@@ -96,7 +97,7 @@ async def list_my_bookings(request: Request) -> Response:
     responses=responses(*FOUND, *SIGNED_IN),
 )
 async def read_booking(booking_id: Identifier, actor: InActor, services: InServices, response: Response) -> Booking:
-    """One booking: its client, its cleaner and the office may read it."""
+    """Return one booking. Only its client, its cleaner and the office may read it."""
     return _tagged(response, await services.bookings.read(actor, booking_id))
 
 
@@ -109,13 +110,13 @@ async def read_booking(booking_id: Identifier, actor: InActor, services: InServi
 async def read_booking_history(
     booking_id: Identifier, actor: InActor, services: InServices, paging: InPage
 ) -> Page[HistoryEntry]:
-    """Every change of the booking, the first first."""
+    """The booking's history, oldest first."""
     return await services.bookings.history(actor, booking_id, paging)
 
 
 @router.patch(
     "/{booking_id}",
-    summary="Change address or notes",
+    summary="Change a booking's address or notes",
     operation_id="change_booking",
     responses=responses(DuplicateBooking, SlotUnavailable, *CONFLICTS, *CHANGED_BY_BODY),
 )
@@ -126,16 +127,16 @@ async def change_booking(
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun.
+    """Change the address or the notes. Clients can do so until the visit has started.
 
-    A cleaner who would not get to the new address in time, because of another visit, is replaced by one who does.
+    If the assigned cleaner cannot reach the new address in time because of another visit, another cleaner is assigned.
     """
     return _tagged(response, await services.bookings.change(task.actor, task.booking_id, change, expected))
 
 
 @router.post(
     "/{booking_id}/reschedule",
-    summary="Move a visit",
+    summary="Reschedule a visit",
     operation_id="reschedule_booking",
     responses=responses(DuplicateBooking, SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *CHANGED_BY_BODY),
 )
@@ -146,9 +147,9 @@ async def reschedule_booking(
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Move the visit to another time: with the same cleaner who is free then, otherwise with another one.
+    """Move the visit to another time. The cleaner stays the same if free then; otherwise another one is assigned.
 
-    Clients can do so until `free_cancellation_until`, the office always.
+    Clients can reschedule until `free_cancellation_until`; the office can until the visit has started.
     """
     seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling, expected)
     return _tagged(response, seen)
@@ -167,7 +168,7 @@ async def cancel_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Cancel: without a fee for clients until `free_cancellation_until`, and always for the office."""
+    """Cancel the booking. A client pays a fee after `free_cancellation_until`; the office never pays one."""
     seen = await services.bookings.cancel(task.actor, task.booking_id, cancellation.reason, expected)
     return _tagged(response, seen)
 
@@ -184,7 +185,7 @@ async def confirm_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Say yes to a requested booking."""
+    """Confirm a requested booking. Only for managers and administrators."""
     return _tagged(response, await services.bookings.confirm(task.actor, task.booking_id, expected))
 
 
@@ -201,7 +202,7 @@ async def assign_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Send this cleaner, or the least loaded free one; a requested booking is confirmed by it."""
+    """Assign the given cleaner, or the least loaded free one. A requested booking is confirmed first."""
     seen = await services.bookings.assign(task.actor, task.booking_id, assignment.cleaner_id, expected)
     return _tagged(response, seen)
 
@@ -218,7 +219,7 @@ async def start_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The cleaner begins; from two hours before the visit's time."""
+    """Record that the cleaner has started the visit. Possible from two hours before its start time."""
     return _tagged(response, await services.bookings.start(task.actor, task.booking_id, expected))
 
 
@@ -234,13 +235,13 @@ async def complete_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The cleaner is done; from the visit's time on."""
+    """Record that the cleaner has finished the visit. Possible from its start time."""
     return _tagged(response, await services.bookings.complete(task.actor, task.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/no-show",
-    summary="Report that nobody was there",
+    summary="Report a no-show",
     operation_id="miss_booking",
     responses=responses(TooEarly, PreconditionFailed, *CHANGED),
 )
@@ -250,5 +251,5 @@ async def miss_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The client did not let the cleaner in; from the visit's time on."""
+    """Record that the client did not let the cleaner in. Possible from the visit's start time."""
     return _tagged(response, await services.bookings.miss(task.actor, task.booking_id, expected))

@@ -1,4 +1,4 @@
-"""HTTP routes: Services, extras and quotes."""
+"""HTTP routes of the catalogue: services, extras and quotes."""
 
 from fastapi import APIRouter, Request, Response, status
 
@@ -35,15 +35,15 @@ router = APIRouter(prefix="/api/v1", tags=["catalog"], route_class=StrictRoute)
 
 @router.get(
     "/services",
-    summary="What can be booked",
+    summary="List bookable services",
     operation_id="list_services",
     response_model=Offer,
     responses=conditional.DOCUMENTED | responses(*ALWAYS),
     openapi_extra=CONDITIONAL,
 )
 async def list_services(request: Request) -> Response:
-    """All services that can be booked now, with their extras and what a quote for them must say."""
-    # The most asked for of all answers, so it takes no dependency: those cost more than the rest of it.
+    """All active services, with their active extras and the measures that a quote for them requires."""
+    # The most requested operation has no dependencies: resolving them would cost more than the rest of the request.
     offer = await request.app.state.services.catalog.offer.get()
     headers = {"ETag": offer.etag, "Cache-Control": SHARED}
     if conditional.unchanged(request, offer.etag):
@@ -53,7 +53,7 @@ async def list_services(request: Request) -> Response:
 
 @router.get(
     "/services/{service_id}",
-    summary="A service",
+    summary="Read a service",
     operation_id="read_service",
     response_model=Service,
     responses=conditional.DOCUMENTED | responses(*ONE, *ALWAYS),
@@ -62,7 +62,7 @@ async def list_services(request: Request) -> Response:
 async def read_service(
     service_id: Identifier, request: Request, response: Response, services: InServices
 ) -> Service | Response:
-    """A service with all its extras, also when it is not offered any more."""
+    """A service with all its extras, including inactive ones."""
     service = await services.catalog.one(service_id)
     set_etag(response, service.version)
     if conditional.unchanged(request, response.headers["ETag"]):
@@ -72,12 +72,12 @@ async def read_service(
 
 @router.get(
     "/services/{service_id}/extras/{extra_id}",
-    summary="An extra",
+    summary="Read an extra",
     operation_id="read_extra",
     responses=responses(*ONE, *ALWAYS),
 )
 async def read_extra(service_id: Identifier, extra_id: Identifier, response: Response, services: InServices) -> Extra:
-    """An extra of a service, also when it is not offered any more."""
+    """An extra of a service, even if it is inactive."""
     extra = await services.catalog.one_extra(service_id, extra_id)
     set_etag(response, extra.version)
     return extra
@@ -85,18 +85,18 @@ async def read_extra(service_id: Identifier, extra_id: Identifier, response: Res
 
 @router.get(
     "/office/services",
-    summary="All services",
+    summary="List all services",
     operation_id="list_all_services",
     responses=responses(ValidationFailed, *BY_ROLE),
 )
 async def list_all_services(_: InOffice, paging: InPage, services: InServices) -> Page[Service]:
-    """All services and extras, also those that are not offered. Only for managers and administrators."""
+    """All services and extras, including inactive ones. Only for managers and administrators."""
     return await services.catalog.page(paging)
 
 
 @router.post(
     "/services",
-    summary="Offer a service",
+    summary="Add a service",
     operation_id="add_service",
     status_code=status.HTTP_201_CREATED,
     responses=responses(CatalogueFull, *KEYED, *WITH_BODY, *BY_ROLE),
@@ -126,7 +126,7 @@ async def change_service(  # noqa: PLR0913  # one parameter for each part of the
     response: Response,
     services: InServices,
 ) -> Service:
-    """Change a service; bookings already made keep their price. Only for managers and administrators."""
+    """Change a service. Existing bookings keep their price. Only for managers and administrators."""
     service = await services.catalog.change(actor, service_id, change, expected)
     set_etag(response, service.version)
     return service
@@ -134,7 +134,7 @@ async def change_service(  # noqa: PLR0913  # one parameter for each part of the
 
 @router.post(
     "/services/{service_id}/extras",
-    summary="Offer an extra",
+    summary="Add an extra",
     operation_id="add_extra",
     status_code=status.HTTP_201_CREATED,
     responses=responses(CatalogueFull, *KEYED, NotFound, *WITH_BODY, *BY_ROLE),
@@ -148,7 +148,7 @@ async def add_extra(  # noqa: PLR0913  # one parameter for each part of the requ
     response: Response,
     services: InServices,
 ) -> Extra:
-    """Add an extra to a service, which raises the service's version. Only for managers and administrators."""
+    """Add an extra to a service. This increases the service's version. Only for managers and administrators."""
     extra = await services.catalog.add_extra(actor, service_id, new, attempt)
     set_etag(response, extra.version)
     response.headers["Location"] = f"/api/v1/services/{service_id}/extras/{extra.id}"
@@ -171,7 +171,7 @@ async def change_extra(  # noqa: PLR0913  # one parameter for each part of the r
     response: Response,
     services: InServices,
 ) -> Extra:
-    """Change an extra (If-Match: the extra's ETag). Only for managers and administrators."""
+    """Change an extra. `If-Match` takes the extra's ETag. Only for managers and administrators."""
     extra = await services.catalog.change_extra(actor, service_id, extra_id, change, expected)
     set_etag(response, extra.version)
     return extra
@@ -179,10 +179,10 @@ async def change_extra(  # noqa: PLR0913  # one parameter for each part of the r
 
 @router.post(
     "/quotes",
-    summary="Price and duration of a visit",
+    summary="Calculate a quote",
     operation_id="quote",
     responses=responses(VisitTooLong, *WITH_BODY, *ALWAYS),
 )
 async def quote(request: QuoteRequest, services: InServices) -> Quote:
-    """An itemised quote. It creates nothing, and is not binding until it is booked."""
+    """Return the itemised price and the duration of a visit. Nothing is stored; the price is fixed by the booking."""
     return await services.catalog.quoted(request)
