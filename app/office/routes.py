@@ -43,9 +43,7 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each par
     client_id: Annotated[Identifier | None, Query(description="Only bookings of this client")] = None,
     cover: Annotated[
         Literal["missing"] | None,
-        Query(
-            description="`missing`: only requested or confirmed bookings that have no cleaner and have not ended"
-        ),
+        Query(description="`missing`: only requested or confirmed bookings that have no cleaner and have not ended"),
     ] = None,
     q: Annotated[
         SearchText | None,
