@@ -13,8 +13,8 @@ from app.accounts.models import Language, UserAccount
 from app.accounts.problems import EmailTaken
 from app.accounts.schemas import AccountChange, Registration
 from app.bookings import assignment
-from app.bookings.history import follow
-from app.bookings.models import Booking, BookingEvent, BookingState
+from app.bookings.history import apply_transition
+from app.bookings.models import BookingEvent, BookingRecord, BookingState
 from app.bookings.schemas import NewBooking
 from app.bookings.states import Transition
 from app.catalog.schemas import NewExtra, NewService, QuoteRequest
@@ -69,7 +69,7 @@ REVIEWED = 0.7
 ENDS = {
     BookingState.COMPLETED: (Transition.START, Transition.COMPLETE),
     BookingState.CANCELLED: (Transition.CANCEL,),
-    BookingState.NO_SHOW: (Transition.MISS,),
+    BookingState.NO_SHOW: (Transition.MARK_NO_SHOW,),
 }
 COMMENTS = ("Spotless, thank you!", "Very friendly.", "Всё чисто, спасибо!", "On time and thorough.")
 
@@ -180,14 +180,14 @@ class _Seeder:
 
 
 def _move_into_the_past(session: Session, booking_id: str, end: BookingState) -> None:
-    booking = session.get_one(Booking, booking_id)
-    assignment.vacate(session, booking)
+    booking = session.get_one(BookingRecord, booking_id)
+    assignment.release_slots(session, booking)
     for event in session.exec(select(BookingEvent).where(BookingEvent.booking_id == booking_id)):
         event.at -= SHIFT
     booking.created_at -= SHIFT
     booking.starts_at, booking.ends_at = booking.starts_at - SHIFT, booking.ends_at - SHIFT
     for transition in ENDS[end]:
-        follow(session, booking, transition, None)
+        apply_transition(session, booking, transition, None)
 
 
 def _once() -> Attempt:

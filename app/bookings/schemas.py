@@ -37,10 +37,12 @@ def _on_slot(value: datetime) -> datetime:
     return value
 
 
-Moment = Annotated[
+Timestamp = Annotated[
     AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc), Field(examples=["2026-12-01T10:00:00Z"])
 ]
-SlotStart = Annotated[Moment, AfterValidator(_on_slot), Field(description="Start time, on a full or half hour (UTC)")]
+SlotStart = Annotated[
+    Timestamp, AfterValidator(_on_slot), Field(description="Start time, on a full or half hour (UTC)")
+]
 Notes = Annotated[
     str,
     StringConstraints(max_length=1000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$"),

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
 from app.accounts.schemas import SearchText
-from app.bookings.dependencies import InFilters
+from app.bookings.dependencies import BookingFilters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
@@ -38,7 +38,7 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each par
     _: InOffice,
     services: InServices,
     page: InPage,
-    filters: InFilters,
+    filters: BookingFilters,
     cleaner_id: Annotated[Identifier | None, Query(description="Only bookings of this cleaner")] = None,
     client_id: Annotated[Identifier | None, Query(description="Only bookings of this client")] = None,
     cover: Annotated[
@@ -54,13 +54,13 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each par
     ] = None,
 ) -> Page[Booking]:
     """Bookings of all clients, latest visits first."""
-    wanted = replace(
+    selection = replace(
         filters,
         cleaner_id=cleaner_id,
         client_ids=None if client_id is None else [client_id],
         uncovered_at=None if cover is None else now(),
     )
-    return await services.office.bookings(wanted, q, page)
+    return await services.office.bookings(selection, q, page)
 
 
 @router.get(
@@ -125,7 +125,7 @@ async def list_notifications(
 )
 async def retry_notification(message_id: Identifier, actor: InOffice, services: InServices) -> Message:
     """Reset the attempts of a permanently failed notification and send it again."""
-    return await services.office.send_again(actor, message_id)
+    return await services.office.retry_message(actor, message_id)
 
 
 @router.get(

@@ -107,7 +107,7 @@ def cleaner(engine: Engine) -> str:
         session.flush()
         for number in ("one", "two"):
             session.add(
-                bookings.Booking(
+                bookings.BookingRecord(
                     id=number,
                     reference=number,
                     client_id=ann.id,
@@ -160,8 +160,10 @@ def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
         assert connection.execute(text("SELECT count(*), count(DISTINCT booking_id) FROM booking_slot")).one() == (2, 1)
 
 
-def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetime, address: str) -> bookings.Booking:
-    return bookings.Booking(
+def visit_of(
+    client_id: str, service_id: str, reference: str, starts_at: datetime, address: str
+) -> bookings.BookingRecord:
+    return bookings.BookingRecord(
         reference=reference,
         client_id=client_id,
         service_id=service_id,
@@ -177,9 +179,9 @@ def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetim
 
 def outcome_of_two(
     engine: Engine,
-    first: bookings.Booking,
-    second: bookings.Booking,
-    write: Callable[[Session, bookings.Booking], None],
+    first: bookings.BookingRecord,
+    second: bookings.BookingRecord,
+    write: Callable[[Session, bookings.BookingRecord], None],
 ) -> list[str]:
     """Write the second booking while the first is written but not committed; returns "done" or the problem, in order.
 
@@ -188,7 +190,7 @@ def outcome_of_two(
     written, ended = threading.Event(), threading.Event()
     outcomes: dict[str, str] = {}
 
-    def attempt(booking: bookings.Booking, before_commit: Callable[[], None]) -> None:
+    def attempt(booking: bookings.BookingRecord, before_commit: Callable[[], None]) -> None:
         name = booking.reference
         with Session(engine) as session:
             try:
@@ -239,10 +241,12 @@ def test_of_two_visits_without_time_to_travel_at_the_same_moment_one_is_booked(
     settings = Settings.model_validate({"secret_key": "s" * 32, "canary_token": "c" * 32})
     tuesday = START + timedelta(days=1)
 
-    def write(session: Session, booking: bookings.Booking) -> None:
-        booking.cleaner_id = assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
+        booking.cleaner_id = assignment.least_loaded_cleaner(
+            session, settings, booking, assignment.visit_interval(booking)
+        )
         session.add(booking)
-        assignment.occupy(session, booking)
+        assignment.reserve_slots(session, booking)
 
     first = visit_of(*bookable, "first", tuesday, "Main Street 5")
     second = visit_of(*bookable, "second", tuesday + timedelta(hours=1), "Side Road 7")
@@ -252,7 +256,7 @@ def test_of_two_visits_without_time_to_travel_at_the_same_moment_one_is_booked(
 def test_of_two_equal_visits_at_the_same_moment_one_is_booked(engine: Engine, bookable: tuple[str, str]) -> None:
     accounts_of = object.__new__(Accounts)  # of which only the lock is used, which needs nothing
 
-    def write(session: Session, booking: bookings.Booking) -> None:
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
         refuse_duplicate(session, accounts_of, booking, starts_at=booking.starts_at, address=booking.address)
         session.add(booking)
 

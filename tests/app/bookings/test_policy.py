@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bookings import policy
-from app.bookings.models import Booking
+from app.bookings.models import BookingRecord
 from app.bookings.problems import TooEarly, TooLate, TooSoon
 from app.settings import Settings
 
@@ -19,8 +19,8 @@ def settings(**changes: int) -> Settings:
     return Settings.model_validate({"secret_key": "s" * 32, "canary_token": "c" * 32} | changes)
 
 
-def visit(starts_at: datetime, price: int = 10000) -> Booking:
-    return Booking(
+def visit(starts_at: datetime, price: int = 10000) -> BookingRecord:
+    return BookingRecord(
         reference="ABCDEFGH",
         client_id="client",
         service_id="service",
@@ -74,7 +74,7 @@ def test_cancelling_is_free_up_to_and_including_the_last_moment() -> None:
     day = settings(cancellation_free_hours=24, cancellation_fee_percent=50)
     booking = visit(AT)
     last = AT - timedelta(hours=24)
-    assert policy.free_until(day, booking.starts_at) == last
+    assert policy.free_cancellation_until(day, booking.starts_at) == last
     assert policy.cancellation_fee(day, booking, last) == 0
     assert policy.cancellation_fee(day, booking, last + TICK) == 5000
     assert policy.cancellation_fee(day, booking, AT + timedelta(hours=1)) == 5000
@@ -103,6 +103,6 @@ def test_a_visit_starts_from_two_hours_before_its_time() -> None:
 
 
 def test_nobody_misses_a_visit_before_its_time() -> None:
-    policy.require_begun(visit(AT), AT, "Not yet")
+    policy.require_start_time_reached(visit(AT), AT, "Not yet")
     with pytest.raises(TooEarly, match="Not yet"):
-        policy.require_begun(visit(AT + TICK), AT, "Not yet")
+        policy.require_start_time_reached(visit(AT + TICK), AT, "Not yet")
