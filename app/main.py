@@ -102,7 +102,7 @@ async def _on_offer(app: FastAPI) -> Mapping[str, str]:
     """Ids of the catalogue for examples; none while that cannot be read."""
     services: Services = app.state.services
     try:
-        return await services.catalog.ids_on_offer()
+        return await services.catalog.example_ids()
     except Problem:
         return {}
 

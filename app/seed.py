@@ -154,7 +154,7 @@ class _Seeder:
 
     async def _offer(self, new: NewService) -> dict[str, object]:
         """Add the service; returns an order that fits it."""
-        service = await self._services.catalog.add(self._admin, new, _once())
+        service = await self._services.catalog.add_service(self._admin, new, _once())
         for extra in EXTRAS:
             await self._services.catalog.add_extra(self._admin, service.id, extra, _once())
         fitting: dict[str, object] = {"square_metres": 60, "rooms": 2, "hours": 3}
@@ -162,7 +162,7 @@ class _Seeder:
 
     async def _book(self, client: str, order: dict[str, object], number: int) -> str:
         """Book at some free time of the next two weeks."""
-        quote = await self._services.catalog.quoted(QuoteRequest.model_validate(order))
+        quote = await self._services.catalog.read_quote(QuoteRequest.model_validate(order))
         first = now().astimezone(self._services.settings.zone).date() + timedelta(days=1)
         found = await self._services.staff.availability(first, 14, quote.duration_minutes)
         starts = [slot.starts_at for day in found.days for slot in day.slots]

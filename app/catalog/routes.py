@@ -24,10 +24,10 @@ from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.services import InServices
 
-SHARED = "public, max-age=60, stale-while-revalidate=300"
+PUBLIC_CACHE_CONTROL = "public, max-age=60, stale-while-revalidate=300"
 """Cache-Control of the public list."""
-ONE = (NotFound, ValidationFailed)
-WITH_BODY = (PayloadTooLarge, ValidationFailed)
+READ_PROBLEMS = (NotFound, ValidationFailed)
+BODY_PROBLEMS = (PayloadTooLarge, ValidationFailed)
 CONDITIONAL = {"parameters": [conditional.PARAMETER]}
 
 router = APIRouter(prefix="/api/v1", tags=["catalog"], route_class=StrictRoute)
@@ -44,8 +44,8 @@ router = APIRouter(prefix="/api/v1", tags=["catalog"], route_class=StrictRoute)
 async def list_services(request: Request) -> Response:
     """All active services, with their active extras and the measures that a quote for them requires."""
     # The most requested operation has no dependencies: resolving them would cost more than the rest of the request.
-    offer = await request.app.state.services.catalog.offer.get()
-    headers = {"ETag": offer.etag, "Cache-Control": SHARED}
+    offer = await request.app.state.services.catalog.public_list.get()
+    headers = {"ETag": offer.etag, "Cache-Control": PUBLIC_CACHE_CONTROL}
     if conditional.unchanged(request, offer.etag):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(offer.content, headers=headers, media_type="application/json")
@@ -56,14 +56,14 @@ async def list_services(request: Request) -> Response:
     summary="Read a service",
     operation_id="read_service",
     response_model=Service,
-    responses=conditional.DOCUMENTED | responses(*ONE, *ALWAYS),
+    responses=conditional.DOCUMENTED | responses(*READ_PROBLEMS, *ALWAYS),
     openapi_extra=CONDITIONAL,
 )
 async def read_service(
     service_id: Identifier, request: Request, response: Response, services: InServices
 ) -> Service | Response:
     """A service with all its extras, including inactive ones."""
-    service = await services.catalog.one(service_id)
+    service = await services.catalog.read_service(service_id)
     set_etag(response, service.version)
     if conditional.unchanged(request, response.headers["ETag"]):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": response.headers["ETag"]})
@@ -74,11 +74,11 @@ async def read_service(
     "/services/{service_id}/extras/{extra_id}",
     summary="Read an extra",
     operation_id="read_extra",
-    responses=responses(*ONE, *ALWAYS),
+    responses=responses(*READ_PROBLEMS, *ALWAYS),
 )
 async def read_extra(service_id: Identifier, extra_id: Identifier, response: Response, services: InServices) -> Extra:
     """An extra of a service, even if it is inactive."""
-    extra = await services.catalog.one_extra(service_id, extra_id)
+    extra = await services.catalog.read_extra(service_id, extra_id)
     set_etag(response, extra.version)
     return extra
 
@@ -91,7 +91,7 @@ async def read_extra(service_id: Identifier, extra_id: Identifier, response: Res
 )
 async def list_all_services(_: InOffice, paging: InPage, services: InServices) -> Page[Service]:
     """All services and extras, including inactive ones. Only for managers and administrators."""
-    return await services.catalog.page(paging)
+    return await services.catalog.list_services(paging)
 
 
 @router.post(
@@ -99,13 +99,13 @@ async def list_all_services(_: InOffice, paging: InPage, services: InServices) -
     summary="Add a service",
     operation_id="add_service",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(CatalogueFull, *KEYED, *WITH_BODY, *BY_ROLE),
+    responses=responses(CatalogueFull, *KEYED, *BODY_PROBLEMS, *BY_ROLE),
 )
 async def add_service(
     actor: InOffice, new: NewService, attempt: InAttempt, response: Response, services: InServices
 ) -> Service:
     """Add a service to the catalogue. Only for managers and administrators."""
-    service = await services.catalog.add(actor, new, attempt)
+    service = await services.catalog.add_service(actor, new, attempt)
     set_etag(response, service.version)
     response.headers["Location"] = f"/api/v1/services/{service.id}"
     return service
@@ -115,7 +115,7 @@ async def add_service(
     "/services/{service_id}",
     summary="Change a service",
     operation_id="change_service",
-    responses=responses(CatalogueFull, NotFound, *CONFLICTS, *WITH_BODY, *BY_ROLE),
+    responses=responses(CatalogueFull, NotFound, *CONFLICTS, *BODY_PROBLEMS, *BY_ROLE),
 )
 async def change_service(  # noqa: PLR0913  # one parameter for each part of the request
     *,
@@ -127,7 +127,7 @@ async def change_service(  # noqa: PLR0913  # one parameter for each part of the
     services: InServices,
 ) -> Service:
     """Change a service. Existing bookings keep their price. Only for managers and administrators."""
-    service = await services.catalog.change(actor, service_id, change, expected)
+    service = await services.catalog.change_service(actor, service_id, change, expected)
     set_etag(response, service.version)
     return service
 
@@ -137,7 +137,7 @@ async def change_service(  # noqa: PLR0913  # one parameter for each part of the
     summary="Add an extra",
     operation_id="add_extra",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(CatalogueFull, *KEYED, NotFound, *WITH_BODY, *BY_ROLE),
+    responses=responses(CatalogueFull, *KEYED, NotFound, *BODY_PROBLEMS, *BY_ROLE),
 )
 async def add_extra(  # noqa: PLR0913  # one parameter for each part of the request
     *,
@@ -159,7 +159,7 @@ async def add_extra(  # noqa: PLR0913  # one parameter for each part of the requ
     "/services/{service_id}/extras/{extra_id}",
     summary="Change an extra",
     operation_id="change_extra",
-    responses=responses(NotFound, *CONFLICTS, *WITH_BODY, *BY_ROLE),
+    responses=responses(NotFound, *CONFLICTS, *BODY_PROBLEMS, *BY_ROLE),
 )
 async def change_extra(  # noqa: PLR0913  # one parameter for each part of the request
     *,
@@ -181,8 +181,8 @@ async def change_extra(  # noqa: PLR0913  # one parameter for each part of the r
     "/quotes",
     summary="Calculate a quote",
     operation_id="quote",
-    responses=responses(VisitTooLong, *WITH_BODY, *ALWAYS),
+    responses=responses(VisitTooLong, *BODY_PROBLEMS, *ALWAYS),
 )
 async def quote(request: QuoteRequest, services: InServices) -> Quote:
     """Return the itemised price and the duration of a visit. Nothing is stored; the price is fixed by the booking."""
-    return await services.catalog.quoted(request)
+    return await services.catalog.read_quote(request)

@@ -13,7 +13,7 @@ Identifier = Annotated[
     StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
     Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"]),
 ]
-MAXIMUM_EXTRAS = 20
+MAXIMUM_EXTRAS_PER_QUOTE = 20
 MAXIMUM_PRICE = 10_000_000
 MAXIMUM_MINUTES = 720
 MINOR_UNITS = "Minor units of the currency (ISO 4217): 9900 is 99.00 EUR, 9900 JPY or 9.900 KWD"
@@ -46,27 +46,27 @@ Flag = Annotated[bool, Field(strict=True, examples=[True])]
 Measure = Literal["square_metres", "rooms", "hours"]
 
 
-class Incoming(BaseModel):
+class RequestBody(BaseModel):
     """Base of request bodies: an unknown field is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ExtraChoice(Incoming):
+class ExtraChoice(RequestBody):
     """An extra to include in a quote or a booking."""
 
     extra_id: Identifier
     quantity: Quantity = 1
 
 
-class QuoteRequest(Incoming):
+class QuoteRequest(RequestBody):
     """A request for a quote. The service's `measures` field lists the required measures."""
 
     service_id: Identifier
     square_metres: Annotated[int, Field(strict=True, ge=1, le=2000), WHOLE] | None = Field(None, examples=[60])
     rooms: Annotated[int, Field(strict=True, ge=1, le=50), WHOLE] | None = Field(None, examples=[3])
     hours: Annotated[int, Field(strict=True, ge=1, le=12), WHOLE] | None = Field(None, examples=[2])
-    extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS, examples=[[]])
+    extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS_PER_QUOTE, examples=[[]])
 
 
 class QuoteItem(BaseModel):
@@ -90,12 +90,12 @@ class Quote(BaseModel):
     duration_minutes: int = Field(description="A multiple of 30", examples=[150])
 
 
-def _untouched() -> Any:  # noqa: ANN401  # stands for a value of any field
+def _unset() -> Any:  # noqa: ANN401  # stands for a value of any field
     """Default of an omitted field. Used as a factory so that the schema does not allow `null`."""
     return None
 
 
-class NewService(Incoming):
+class NewService(RequestBody):
     """A service to add. A rate of 0 has no effect on price or duration. A visit lasts at least 30 minutes."""
 
     name: Name
@@ -111,23 +111,23 @@ class NewService(Incoming):
     is_active: Flag = True
 
 
-class ServiceChange(Incoming):
+class ServiceChange(RequestBody):
     """The fields of a service to change; omitted fields keep their values."""
 
-    name: Name = Field(default_factory=_untouched)
-    description: Description = Field(default_factory=_untouched)
-    position: Position = Field(default_factory=_untouched)
-    base_price: Price = Field(default_factory=_untouched)
-    price_per_square_metre: Price = Field(default_factory=_untouched)
-    price_per_room: Price = Field(default_factory=_untouched)
-    price_per_hour: Price = Field(default_factory=_untouched)
-    base_minutes: Minutes = Field(default_factory=_untouched)
-    seconds_per_square_metre: Seconds = Field(default_factory=_untouched)
-    minutes_per_room: Minutes = Field(default_factory=_untouched)
-    is_active: Flag = Field(default_factory=_untouched)
+    name: Name = Field(default_factory=_unset)
+    description: Description = Field(default_factory=_unset)
+    position: Position = Field(default_factory=_unset)
+    base_price: Price = Field(default_factory=_unset)
+    price_per_square_metre: Price = Field(default_factory=_unset)
+    price_per_room: Price = Field(default_factory=_unset)
+    price_per_hour: Price = Field(default_factory=_unset)
+    base_minutes: Minutes = Field(default_factory=_unset)
+    seconds_per_square_metre: Seconds = Field(default_factory=_unset)
+    minutes_per_room: Minutes = Field(default_factory=_unset)
+    is_active: Flag = Field(default_factory=_unset)
 
 
-class NewExtra(Incoming):
+class NewExtra(RequestBody):
     """An extra to add to a service."""
 
     name: Name
@@ -138,15 +138,15 @@ class NewExtra(Incoming):
     is_active: Flag = True
 
 
-class ExtraChange(Incoming):
+class ExtraChange(RequestBody):
     """The fields of an extra to change; omitted fields keep their values."""
 
-    name: Name = Field(default_factory=_untouched)
-    position: Position = Field(default_factory=_untouched)
-    price: Price = Field(default_factory=_untouched)
-    minutes: Minutes = Field(default_factory=_untouched)
-    maximum_quantity: Quantity = Field(default_factory=_untouched)
-    is_active: Flag = Field(default_factory=_untouched)
+    name: Name = Field(default_factory=_unset)
+    position: Position = Field(default_factory=_unset)
+    price: Price = Field(default_factory=_unset)
+    minutes: Minutes = Field(default_factory=_unset)
+    maximum_quantity: Quantity = Field(default_factory=_unset)
+    is_active: Flag = Field(default_factory=_unset)
 
 
 class Extra(BaseModel):

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
         *BY_ROLE,
     ),
 )
-async def add_review(  # noqa: PLR0913  # what FastAPI injects
+async def add_review(  # noqa: PLR0913  # one parameter for each part of the request
     *,
     booking_id: Identifier,
     request: ReviewRequest,

@@ -35,7 +35,7 @@ def quote(
     choices: Sequence[ExtraChoice] = (),
 ) -> Quote:
     wanted: dict[str, Any] = {**(measures or {}), "extras": list(choices)}
-    return pricing.quote(of, extras, QuoteRequest(service_id=of.id, **wanted), "EUR")
+    return pricing.calculate_quote(of, extras, QuoteRequest(service_id=of.id, **wanted), "EUR")
 
 
 SERVICES = st.builds(
@@ -90,7 +90,7 @@ def test_more_to_clean_never_costs_less_nor_ends_earlier(
 
 @given(SERVICES, MEASURES)
 def test_exactly_the_measures_that_count_are_asked_for(of: CleaningService, measures: dict[str, int]) -> None:
-    needed = pricing.measures(of)
+    needed = pricing.required_measures(of)
     for name in measures:
         without = {key: value for key, value in measures.items() if key != name}
         if name in needed:
@@ -121,7 +121,7 @@ def test_an_itemised_quote() -> None:
 def test_what_costs_and_takes_nothing_is_free_and_lasts_half_an_hour() -> None:
     answer = quote(service())
     assert (answer.total, answer.duration_minutes) == (0, 30)
-    assert pricing.measures(service()) == []
+    assert pricing.required_measures(service()) == []
 
 
 @pytest.mark.parametrize(("base", "hours", "fits"), [(0, 12, True), (1, 12, False), (660, 1, True), (661, 1, False)])

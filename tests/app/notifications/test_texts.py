@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.accounts.models import Language
-from app.notifications.texts import KINDS, LABELS, SUBJECT_LENGTH, TEXTS, Template, render
+from app.notifications.texts import LABELS, SUBJECT_LENGTH, TEMPLATE_SPECS, TEXTS, Template, render
 
 FACTS = {
     "full_name": "Anna Petrova",
@@ -38,17 +38,17 @@ def test_every_message_is_complete(template: Template, language: Language, url: 
     assert len(subject) <= SUBJECT_LENGTH
     assert subject.isprintable()
     assert not set("{}") & set(subject + body)
-    for fact in {*KINDS[template].needs, *KINDS[template].details}:
+    for fact in {*TEMPLATE_SPECS[template].required, *TEMPLATE_SPECS[template].details}:
         assert FACTS[fact] in body
     assert bool(CYRILLIC.search(subject)) is (language == Language.RUSSIAN)
     assert bool(CYRILLIC.search(body)) is (language == Language.RUSSIAN)
-    assert (URL in body) is (bool(url) and KINDS[template].page is not None)
+    assert (URL in body) is (bool(url) and TEMPLATE_SPECS[template].page is not None)
     assert FACTS["code"] not in subject
 
 
 @pytest.mark.parametrize(("template", "language"), EVERY)
 def test_what_is_not_known_leaves_no_gap(template: Template, language: Language) -> None:
-    needed = {name: FACTS[name] for name in KINDS[template].needs}
+    needed = {name: FACTS[name] for name in TEMPLATE_SPECS[template].required}
     blank = dict.fromkeys(FACTS, " ") | needed
     subject, body = render(template, language, needed, URL)
     assert (subject, body) == render(template, language, blank, URL)
@@ -57,7 +57,7 @@ def test_what_is_not_known_leaves_no_gap(template: Template, language: Language)
 
 
 @pytest.mark.parametrize(
-    ("template", "missing"), [(template, fact) for template, kind in KINDS.items() for fact in kind.needs]
+    ("template", "missing"), [(template, fact) for template, spec in TEMPLATE_SPECS.items() for fact in spec.required]
 )
 def test_without_a_fact_that_it_needs_there_is_no_message(template: Template, missing: str) -> None:
     for facts in (FACTS | {missing: ""}, {name: fact for name, fact in FACTS.items() if name != missing}):
@@ -66,10 +66,10 @@ def test_without_a_fact_that_it_needs_there_is_no_message(template: Template, mi
 
 
 def test_texts_and_labels_are_there_for_everything() -> None:
-    assert set(KINDS) == set(Template)
+    assert set(TEMPLATE_SPECS) == set(Template)
     for language in Language:
         assert set(TEXTS[language]) == set(Template)
-        assert {fact for kind in KINDS.values() for fact in kind.details} <= set(LABELS[language])
+        assert {fact for spec in TEMPLATE_SPECS.values() for fact in spec.details} <= set(LABELS[language])
 
 
 def test_the_link_keeps_the_code_out_of_servers_logs() -> None:
@@ -97,5 +97,5 @@ def test_no_fact_adds_a_line_or_is_taken_for_a_placeholder(words: str, which: tu
     assert len(odd[1].splitlines()) == len(plain[1].splitlines())
     assert len(odd[0].splitlines()) == 1
     assert len(odd[0]) <= SUBJECT_LENGTH
-    for fact in KINDS[template].needs:
+    for fact in TEMPLATE_SPECS[template].required:
         assert fact == "code" or "{code}" in odd[1]
