@@ -1,4 +1,4 @@
-"""Rules on time and money."""
+"""Rules on booking times and cancellation fees."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -52,14 +52,14 @@ def test_horizon(in_office: bool) -> None:  # noqa: FBT001  # a parameter of the
         policy.require_bookable(ninety, AT + timedelta(days=90) + TICK, AT, in_office=in_office)
 
 
-def test_a_visit_is_not_moved_at_the_last_moment() -> None:
+def test_visit_within_notice_period_cannot_be_rescheduled() -> None:
     two = settings(booking_notice_hours=2, cancellation_fee_percent=0)
     policy.require_movable(two, visit(AT + timedelta(hours=2)), AT)
     with pytest.raises(TooSoon):
         policy.require_movable(two, visit(AT + timedelta(hours=2) - TICK), AT)
 
 
-def test_moving_a_visit_does_not_get_round_the_fee() -> None:
+def test_rescheduling_does_not_avoid_the_fee() -> None:
     day = settings(booking_notice_hours=2, cancellation_free_hours=24, cancellation_fee_percent=50)
     last = visit(AT + timedelta(hours=24))
     assert policy.cancellation_fee(day, last, AT) == 0
@@ -70,7 +70,7 @@ def test_moving_a_visit_does_not_get_round_the_fee() -> None:
         policy.require_movable(day, late, AT)
 
 
-def test_cancelling_is_free_up_to_and_including_the_last_moment() -> None:
+def test_cancelling_is_free_up_to_and_including_the_deadline() -> None:
     day = settings(cancellation_free_hours=24, cancellation_fee_percent=50)
     booking = visit(AT)
     last = AT - timedelta(hours=24)
@@ -84,25 +84,25 @@ def test_cancelling_is_free_up_to_and_including_the_last_moment() -> None:
     ("price", "percent", "fee"),
     [(1, 50, 1), (3, 50, 2), (99, 33, 33), (149, 1, 1), (150, 1, 2), (9, 0, 0), (7, 100, 7)],
 )
-def test_half_a_unit_is_rounded_up(price: int, percent: int, fee: int) -> None:
+def test_half_a_minor_unit_is_rounded_up(price: int, percent: int, fee: int) -> None:
     some = settings(cancellation_fee_percent=percent)
     assert policy.cancellation_fee(some, visit(AT, price), AT) == fee
 
 
 @given(price=st.integers(0, 2**31 - 1), percent=st.integers(0, 100))
-def test_a_fee_is_never_more_than_the_price(price: int, percent: int) -> None:
+def test_fee_never_exceeds_the_price(price: int, percent: int) -> None:
     fee = policy.cancellation_fee(settings(cancellation_fee_percent=percent), visit(AT, price), AT)
     assert 0 <= fee <= price
     assert abs(100 * fee - price * percent) <= 50
 
 
-def test_a_visit_starts_from_two_hours_before_its_time() -> None:
+def test_visit_can_be_started_two_hours_early() -> None:
     policy.require_startable(visit(AT + timedelta(hours=2)), AT)
     with pytest.raises(TooEarly):
         policy.require_startable(visit(AT + timedelta(hours=2) + TICK), AT)
 
 
-def test_nobody_misses_a_visit_before_its_time() -> None:
+def test_no_show_requires_start_time_reached() -> None:
     policy.require_start_time_reached(visit(AT), AT, "Not yet")
     with pytest.raises(TooEarly, match="Not yet"):
         policy.require_start_time_reached(visit(AT + TICK), AT, "Not yet")
