@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.accounts.dependencies import InActor, SignedIn
 from app.bookings.models import BookingState
-from app.bookings.queries import Filters
+from app.bookings.queries import BookingFilters
 from app.bookings.schemas import Timestamp
 from app.bookings.states import Transition, permits
 from app.catalog.schemas import Identifier
@@ -50,13 +50,15 @@ StateFilter = Annotated[
 
 async def _filters(
     state: StateFilter,
-    start: Annotated[Timestamp | None, Query(alias="from", description="Only visits that start at or after it")] = None,
-    end: Annotated[Timestamp | None, Query(alias="to", description="Only visits that start before it")] = None,
-) -> Filters:
-    return Filters(states=state, start=start, end=end)
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="Only visits that start at or after this time")
+    ] = None,
+    end: Annotated[Timestamp | None, Query(alias="to", description="Only visits that start before this time")] = None,
+) -> BookingFilters:
+    return BookingFilters(states=state, start=start, end=end)
 
 
-BookingFilters = Annotated[Filters, Depends(_filters)]
+FilterParameters = Annotated[BookingFilters, Depends(_filters)]
 """The filters that the list operations share."""
 
 
@@ -64,10 +66,10 @@ class MyBookingsQuery(PageQuery):
     """The query parameters of `list_my_bookings`."""
 
     state: list[BookingState] = Field(default_factory=list, description="Only these states; all if omitted")
-    start: Timestamp | None = Field(None, alias="from", description="Only visits that start at or after it")
-    end: Timestamp | None = Field(None, alias="to", description="Only visits that start before it")
+    start: Timestamp | None = Field(None, alias="from", description="Only visits that start at or after this time")
+    end: Timestamp | None = Field(None, alias="to", description="Only visits that start before this time")
 
     @property
-    def filters(self) -> Filters:
+    def filters(self) -> BookingFilters:
         """The filters without the paging."""
-        return Filters(states=self.state, start=self.start, end=self.end)
+        return BookingFilters(states=self.state, start=self.start, end=self.end)

@@ -20,7 +20,7 @@ STATES_WITHOUT_WORK = (BookingState.REQUESTED, BookingState.CONFIRMED, BookingSt
 
 
 @dataclass(frozen=True)
-class Filters:
+class BookingFilters:
     """Filters of a list of bookings; None means no restriction."""
 
     states: Collection[BookingState] = ()
@@ -37,7 +37,7 @@ class Filters:
     """Only requested or confirmed bookings without a cleaner that have not ended at this time."""
 
 
-FILTERS = tuple(each.name for each in fields(Filters))
+FILTER_NAMES = tuple(each.name for each in fields(BookingFilters))
 
 
 @dataclass
@@ -109,9 +109,9 @@ def _page_query(given: frozenset[str], follows: bool) -> Prepared[ListedBooking]
     return Prepared(query.order_by(*(each.desc() for each in SORT_COLUMNS)).limit(bindparam("limit")), ListedBooking)
 
 
-def page(session: Session, filters: Filters, paging: Paging) -> tuple[list[ListedBooking], str | None]:
+def page(session: Session, filters: BookingFilters, paging: Paging) -> tuple[list[ListedBooking], str | None]:
     """One page of bookings, latest visits first."""
-    values = {name: value for name in FILTERS if (value := getattr(filters, name)) is not None}
+    values = {name: value for name in FILTER_NAMES if (value := getattr(filters, name)) is not None}
     # One query for each state: with IN the database would sort all bookings of these states to return one page.
     states = [{"state": each} for each in dict.fromkeys(values.pop("states"))]
     given = frozenset(values) | ({"state"} if states else frozenset())

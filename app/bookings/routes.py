@@ -85,7 +85,7 @@ async def create_booking(
     openapi_extra=lean.documented(MyBookingsQuery) | IN_SESSION,
 )
 async def list_my_bookings(request: Request) -> Response:
-    """For a client: their own bookings. For a cleaner: the bookings assigned to them. The latest visits first."""
+    """List the signed-in client's bookings, or the bookings assigned to the signed-in cleaner, latest visits first."""
     claims, query = await bearer(request), lean.query(request, MyBookingsQuery)
     services: Services = request.app.state.services
     page = await services.accounts.sessions.read_as(
@@ -116,7 +116,7 @@ async def read_booking(booking_id: Identifier, actor: InActor, services: InServi
 async def read_booking_history(
     booking_id: Identifier, actor: InActor, services: InServices, paging: InPage
 ) -> Page[HistoryEntry]:
-    """The booking's history, oldest first."""
+    """List the changes of a booking, oldest first."""
     return await services.bookings.history(actor, booking_id, paging)
 
 
@@ -210,7 +210,10 @@ async def assign_booking(
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Assign the given cleaner, or the least loaded free one. A requested booking is confirmed first."""
+    """Assign the given cleaner, or the least loaded free one. A requested booking is confirmed first.
+
+    Only for managers and administrators.
+    """
     versioned = await services.bookings.assign(transition.actor, transition.booking_id, assignment.cleaner_id, expected)
     return _with_etag(response, versioned)
 

@@ -18,7 +18,7 @@ from app.bookings.models import BookingEvent, BookingRecord, BookingState
 from app.bookings.notifier import BookingNotifier
 from app.bookings.personal_data import PersonalData
 from app.bookings.presenter import BookingPresenter
-from app.bookings.queries import Filters, PeriodTotals
+from app.bookings.queries import BookingFilters, PeriodTotals
 from app.bookings.states import OPEN_STATES, RULES, Transition, require_allowed
 from app.catalog.service import Catalog
 from app.kit.actor import Actor, Role
@@ -92,7 +92,9 @@ class Bookings:
 
         return await self._database.write(work)
 
-    def list_own(self, session: Session, actor: Actor, filters: Filters, paging: Paging) -> Page[schemas.Booking]:
+    def list_own(
+        self, session: Session, actor: Actor, filters: BookingFilters, paging: Paging
+    ) -> Page[schemas.Booking]:
         """The actor's own bookings: those of a client, or those assigned to a cleaner.
 
         Raises:
@@ -278,7 +280,7 @@ class Bookings:
         """Whether a booking has this reference."""
         return session.exec(select(BookingRecord.id).where(BookingRecord.reference == reference)).first() is not None
 
-    def listing(self, session: Session, filters: Filters, paging: Paging) -> Page[schemas.Booking]:
+    def listing(self, session: Session, filters: BookingFilters, paging: Paging) -> Page[schemas.Booking]:
         """Bookings of all clients, latest visits first.
 
         Raises:
@@ -356,7 +358,7 @@ class Bookings:
         self._notifier.notify_rescheduled(session, booking, previous_cleaner_id=previous, previous_starts_at=old.start)
 
 
-def _restrict_to_own(actor: Actor, filters: Filters) -> Filters:
+def _restrict_to_own(actor: Actor, filters: BookingFilters) -> BookingFilters:
     """The filters, restricted to the actor's own bookings."""
     if actor.role is Role.CLEANER:
         return replace(filters, cleaner_id=actor.id)

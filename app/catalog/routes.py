@@ -42,7 +42,7 @@ router = APIRouter(prefix="/api/v1", tags=["catalog"], route_class=StrictRoute)
     openapi_extra=CONDITIONAL,
 )
 async def list_services(request: Request) -> Response:
-    """All active services, with their active extras and the measures that a quote for them requires."""
+    """List all active services with their active extras and the measures that a quote requires."""
     # The most requested operation has no dependencies: resolving them would cost more than the rest of the request.
     offer = await request.app.state.services.catalog.public_list.get()
     headers = {"ETag": offer.etag, "Cache-Control": PUBLIC_CACHE_CONTROL}
@@ -62,7 +62,7 @@ async def list_services(request: Request) -> Response:
 async def read_service(
     service_id: Identifier, request: Request, response: Response, services: InServices
 ) -> Service | Response:
-    """A service with all its extras, including inactive ones."""
+    """Return a service with all its extras, including inactive ones."""
     service = await services.catalog.read_service(service_id)
     set_etag(response, service.version)
     if conditional.unchanged(request, response.headers["ETag"]):
@@ -77,7 +77,7 @@ async def read_service(
     responses=responses(*READ_PROBLEMS, *ALWAYS),
 )
 async def read_extra(service_id: Identifier, extra_id: Identifier, response: Response, services: InServices) -> Extra:
-    """An extra of a service, even if it is inactive."""
+    """Return an extra of a service, even if it is inactive."""
     extra = await services.catalog.read_extra(service_id, extra_id)
     set_etag(response, extra.version)
     return extra
@@ -90,7 +90,7 @@ async def read_extra(service_id: Identifier, extra_id: Identifier, response: Res
     responses=responses(ValidationFailed, *BY_ROLE),
 )
 async def list_all_services(_: InOffice, paging: InPage, services: InServices) -> Page[Service]:
-    """All services and extras, including inactive ones. Only for managers and administrators."""
+    """List all services and extras, including inactive ones. Only for managers and administrators."""
     return await services.catalog.list_services(paging)
 
 

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from app.accounts.dependencies import BY_ROLE, InAdmin, InOffice
 from app.accounts.schemas import SearchText
-from app.bookings.dependencies import BookingFilters
+from app.bookings.dependencies import FilterParameters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
@@ -38,7 +38,7 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each par
     _: InOffice,
     services: InServices,
     page: InPage,
-    filters: BookingFilters,
+    filters: FilterParameters,
     cleaner_id: Annotated[Identifier | None, Query(description="Only bookings of this cleaner")] = None,
     client_id: Annotated[Identifier | None, Query(description="Only bookings of this client")] = None,
     cover: Annotated[
@@ -53,7 +53,7 @@ async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each par
         ),
     ] = None,
 ) -> Page[Booking]:
-    """Bookings of all clients, latest visits first."""
+    """List the bookings of all clients, latest visits first."""
     selection = replace(
         filters,
         cleaner_id=cleaner_id,
@@ -75,7 +75,7 @@ async def read_schedule(
     page: InPage,
     date: Annotated[Day, Query(description="Day in the company's time zone", examples=["2026-12-01"])],
 ) -> Page[CleanerDay]:
-    """All cleaners with their visits on the given day."""
+    """List all cleaners with their visits on the given day."""
     return await services.office.schedule(date, page)
 
 
@@ -91,7 +91,7 @@ async def read_figures(
     first: Annotated[Day, Query(alias="from", description="First day", examples=["2026-12-01"])],
     last: Annotated[Day, Query(alias="to", description="Last day, at most 365 days later", examples=["2026-12-31"])],
 ) -> Figures:
-    """Bookings, revenue, cancellations and each cleaner's workload in a period."""
+    """Return the bookings, revenue and cancellations of a period, and each cleaner's workload."""
     if not timedelta(0) <= last - first < LONGEST_PERIOD:
         wrong = FieldError(location="query", field="to", code="period", message="Must be 0 to 365 days after `from`")
         raise ValidationFailed(errors=[wrong])
@@ -113,7 +113,7 @@ async def list_notifications(
         Query(default_factory=lambda: [NotificationState.DEAD], description="Only these states; `dead` if omitted"),
     ],
 ) -> Page[Message]:
-    """Notifications in the given states, newest first."""
+    """List the notifications in the given states, newest first."""
     return await services.office.messages(state, page)
 
 
@@ -151,5 +151,5 @@ async def read_audit_log(
         ),
     ],
 ) -> Page[AuditEntry]:
-    """Logins and changes of roles, bookings and the catalogue, newest first."""
+    """List logins and changes of roles, bookings and the catalogue, newest first."""
     return await services.office.audit(actor_id, subject_id, action, page)

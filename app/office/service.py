@@ -7,7 +7,7 @@ from datetime import date
 from sqlmodel import Session
 
 from app.accounts.service import Accounts
-from app.bookings.queries import Filters
+from app.bookings.queries import BookingFilters
 from app.bookings.schemas import Booking
 from app.bookings.service import Bookings
 from app.kit import audit, outbox
@@ -43,7 +43,7 @@ class Office:
         self._bookings = bookings
         self._outbox = outbox
 
-    async def bookings(self, filters: Filters, q: str | None, paging: Paging) -> Page[Booking]:
+    async def bookings(self, filters: BookingFilters, q: str | None, paging: Paging) -> Page[Booking]:
         """Bookings of all clients, latest visits first.
 
         Args:
@@ -156,7 +156,7 @@ class Office:
 
         return await self._database.read(read)
 
-    def _add_search(self, session: Session, filters: Filters, q: str | None) -> Filters:
+    def _add_search(self, session: Session, filters: BookingFilters, q: str | None) -> BookingFilters:
         if q is None:
             return filters
         if self._bookings.has_reference(session, q.upper()):

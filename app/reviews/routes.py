@@ -63,5 +63,5 @@ async def read_review(booking_id: Identifier, actor: InActor, services: InServic
     responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
 )
 async def list_reviews(cleaner_id: Identifier, _: InActor, services: InServices, page: InPage) -> Page[PublicReview]:
-    """The reviews of a cleaner, newest first."""
+    """List the reviews of a cleaner, newest first."""
     return await services.reviews.of_cleaner(cleaner_id, page)

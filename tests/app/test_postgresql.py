@@ -330,7 +330,7 @@ def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Eng
 def test_prepared_queries_speak_its_dialect(engine: Engine, cleaner: str) -> None:
     with Session(engine.connect()) as session:
         assert people(session, [cleaner, "nobody", "nobody else"])[cleaner].full_name == "Ann"
-        wanted = queries.Filters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
+        wanted = queries.BookingFilters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
         first, cursor = queries.page(session, wanted, Paging(1))
         second, end = queries.page(session, wanted, Paging(1, cursor))
         assert {first[0].id, second[0].id} == {"one", "two"}
