@@ -28,13 +28,13 @@ def require_bookable(settings: Settings, starts_at: datetime, at: datetime, *, i
         raise TooSoon(
             f"A visit must be booked or rescheduled at least {hours} hours ahead."
             if hours
-            else "The start time is over."
+            else "The start time is in the past."
         )
     if starts_at > at + timedelta(days=settings.booking_horizon_days):
         raise TooLate(f"Visits can be booked at most {settings.booking_horizon_days} days ahead.")
 
 
-def require_movable(settings: Settings, booking: BookingRecord, at: datetime) -> None:
+def require_reschedulable(settings: Settings, booking: BookingRecord, at: datetime) -> None:
     """Check that a client can still reschedule the visit.
 
     Raises:

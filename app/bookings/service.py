@@ -175,7 +175,7 @@ class Bookings:
         def work(session: Session, booking: BookingRecord) -> None:
             at, starts_at = now(), request.starts_at
             if not actor.in_office:
-                policy.require_movable(self._settings, booking, at)
+                policy.require_reschedulable(self._settings, booking, at)
             policy.require_bookable(self._settings, starts_at, at, in_office=actor.in_office)
             if starts_at != booking.starts_at and not request.allow_duplicate:
                 refuse_duplicate(session, self._accounts, booking, starts_at=starts_at, address=booking.address)
