@@ -16,7 +16,7 @@ STATES_WITHOUT_VISIT = (BookingState.CANCELLED, BookingState.NO_SHOW)
 def refuse_duplicate(
     session: Session, accounts: Accounts, booking: BookingRecord, *, starts_at: datetime, address: str
 ) -> None:
-    """Check that the client has no equal booking; locks the client's account until the transaction ends.
+    """Check that the client has no duplicate booking; locks the client's account until the transaction ends.
 
     Args:
         session: the transaction.
@@ -26,7 +26,7 @@ def refuse_duplicate(
         address: the intended address; different spellings of one address are equal.
 
     Raises:
-        DuplicateBooking: there is an equal booking that is neither cancelled nor a no-show.
+        DuplicateBooking: a duplicate exists that is neither cancelled nor a no-show.
     """
     accounts.lock(session, booking.client_id)
     query = select(BookingRecord).where(

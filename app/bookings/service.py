@@ -76,7 +76,7 @@ class Bookings:
             VisitTooLong: the visit would exceed the maximum duration.
             TooSoon: the start time is within the notice period.
             TooLate: the start time is beyond the horizon.
-            DuplicateBooking: the client has an equal booking, and the order does not allow duplicates.
+            DuplicateBooking: the client has a duplicate booking, and the order does not allow duplicates.
             SlotUnavailable: no cleaner is free.
             IdempotencyKeyReused: the attempt repeats another request's key.
         """
@@ -138,19 +138,19 @@ class Bookings:
         """Change address or notes; replace the cleaner if they cannot reach the new address in time.
 
         Raises:
-            DuplicateBooking: the client has an equal booking, and the request does not allow duplicates.
+            DuplicateBooking: the client has a duplicate booking, and the request does not allow duplicates.
             SlotUnavailable: no cleaner can reach the new address in time.
         """
 
         def work(session: Session, booking: BookingRecord) -> None:
             fields = request.model_dump(exclude_unset=True, exclude={"allow_duplicate"})
             changed = sorted(name for name, value in fields.items() if getattr(booking, name) != value)
-            moves = "address" in changed and place_of(fields["address"]) != place_of(booking.address)
-            if moves and booking.state in OPEN_STATES and not request.allow_duplicate:
+            moved = "address" in changed and place_of(fields["address"]) != place_of(booking.address)
+            if moved and booking.state in OPEN_STATES and not request.allow_duplicate:
                 refuse_duplicate(
                     session, self._accounts, booking, starts_at=booking.starts_at, address=fields["address"]
                 )
-            was_in_time = moves and self._arrives_in_time(session, booking)
+            was_in_time = moved and self._arrives_in_time(session, booking)
             for name in changed:
                 setattr(booking, name, fields[name])
             if changed:
@@ -168,7 +168,7 @@ class Bookings:
         Raises:
             TooSoon: the old or the new start time is within the notice period.
             TooLate: the new start time is beyond the horizon.
-            DuplicateBooking: the client has an equal booking, and the request does not allow duplicates.
+            DuplicateBooking: the client has a duplicate booking, and the request does not allow duplicates.
             SlotUnavailable: no cleaner is free at the new time.
         """
 
@@ -179,7 +179,7 @@ class Bookings:
             policy.require_bookable(self._settings, starts_at, at, in_office=actor.in_office)
             if starts_at != booking.starts_at and not request.allow_duplicate:
                 refuse_duplicate(session, self._accounts, booking, starts_at=starts_at, address=booking.address)
-            self._move(session, actor, booking, starts_at)
+            self._reschedule(session, actor, booking, starts_at)
 
         return await self._change(actor, booking_id, Transition.RESCHEDULE, work, expected)
 
@@ -338,7 +338,7 @@ class Bookings:
         apply_transition(session, booking, Transition.ASSIGN, None, before=previous, cleaner_id=chosen)
         self._notifier.notify_assigned(session, booking, previous_cleaner_id=previous)
 
-    def _move(self, session: Session, actor: Actor, booking: BookingRecord, starts_at: datetime) -> None:
+    def _reschedule(self, session: Session, actor: Actor, booking: BookingRecord, starts_at: datetime) -> None:
         settings, previous, old = self._settings, booking.cleaner_id, assignment.visit_interval(booking)
         visit = Interval(starts_at, starts_at + (old.end - old.start))
         assignment.release_slots(session, booking)
@@ -366,7 +366,7 @@ def _restrict_to_own(actor: Actor, filters: BookingFilters) -> BookingFilters:
 
 
 def _accessible_booking(session: Session, actor: Actor, booking_id: str, *, lock: bool = False) -> BookingRecord:
-    """The booking, optionally locked until the transaction ends if the database has row locks.
+    """The booking; with `lock` it stays locked until the transaction ends, if the database has row locks.
 
     Raises:
         NotFound: the booking does not exist, or the actor may not access it.
