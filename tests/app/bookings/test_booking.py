@@ -132,9 +132,9 @@ def test_client_id_is_required_from_office_only(company: Company, noon: datetime
     for client_id in (company.client.id, company.manager.id):
         response = book(company.client.http, order(company.service, noon, client_id=client_id))
         assert assert_problem(response, 422, "validation-failed")["errors"][0]["field"] == "client_id"
-    nobody: tuple[str | None, ...] = (None, company.manager.id, str(uuid.uuid4()))
-    for unknown in nobody:
-        response = book(company.manager.http, order(company.service, noon, client_id=unknown))
+    invalid: tuple[str | None, ...] = (None, company.manager.id, str(uuid.uuid4()))
+    for invalid_id in invalid:
+        response = book(company.manager.http, order(company.service, noon, client_id=invalid_id))
         assert assert_problem(response, 422, "validation-failed")["errors"][0]["field"] == "client_id"
     assert company.book_soon(noon)["client"]["id"] == company.client.id
 

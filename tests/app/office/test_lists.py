@@ -195,19 +195,19 @@ def test_dead_letter_can_be_retried(company: OfficeCompany) -> None:
 
 
 def test_audit_log_lists_actors_and_actions(company: OfficeCompany) -> None:
-    somebody = company.house.person()
+    person = company.house.person()
     change = {"role": "cleaner"}
-    path = f"/api/v1/users/{somebody.id}"
+    path = f"/api/v1/users/{person.id}"
     assert company.admin.http.patch(path, json=change, headers={"If-Match": "*"}).status_code == 200
-    credentials = {"email": somebody.email, "password": "wrong"}
+    credentials = {"email": person.email, "password": "wrong"}
     assert company.house.anonymous.post("/api/v1/auth/login", json=credentials).status_code == 401
-    found = [(each["action"], each["actor_id"]) for each in company.fetch_all("audit", subject_id=somebody.id)]
-    assert found == [("login.failed", None), ("role.changed", company.admin.id), ("login.succeeded", somebody.id)]
-    (entry,) = company.fetch_all("audit", subject_id=somebody.id, action="role.changed")
+    found = [(each["action"], each["actor_id"]) for each in company.fetch_all("audit", subject_id=person.id)]
+    assert found == [("login.failed", None), ("role.changed", company.admin.id), ("login.succeeded", person.id)]
+    (entry,) = company.fetch_all("audit", subject_id=person.id, action="role.changed")
     assert (entry["details"]["before"], entry["details"]["after"]) == ("client", "cleaner")
     assert entry["address"] == "127.0.0.1"
     assert entry["request_id"]
-    mine = company.fetch_all("audit", actor_id=somebody.id)
+    mine = company.fetch_all("audit", actor_id=person.id)
     assert {each["action"] for each in mine} == {"login.succeeded"}
     everything = company.fetch_all("audit")
     assert [each["id"] for each in everything] == sorted((each["id"] for each in everything), reverse=True)
