@@ -102,7 +102,7 @@ async def _example_ids(app: FastAPI) -> Mapping[str, str]:
     """Return ids from the catalogue for the examples; empty if the catalogue cannot be read."""
     services: Services = app.state.services
     try:
-        return await services.catalog.ids_on_offer()
+        return await services.catalog.example_ids()
     except Problem:
         return {}
 

@@ -13,8 +13,8 @@ from app.accounts.models import Language, UserAccount
 from app.accounts.problems import EmailTaken
 from app.accounts.schemas import AccountChange, Registration
 from app.bookings import assignment
-from app.bookings.history import follow
-from app.bookings.models import Booking, BookingEvent, BookingState
+from app.bookings.history import apply_transition
+from app.bookings.models import BookingEvent, BookingRecord, BookingState
 from app.bookings.schemas import NewBooking
 from app.bookings.states import Transition
 from app.catalog.schemas import NewExtra, NewService, QuoteRequest
@@ -69,7 +69,7 @@ REVIEW_PROBABILITY = 0.7
 FINAL_TRANSITIONS = {
     BookingState.COMPLETED: (Transition.START, Transition.COMPLETE),
     BookingState.CANCELLED: (Transition.CANCEL,),
-    BookingState.NO_SHOW: (Transition.MISS,),
+    BookingState.NO_SHOW: (Transition.MARK_NO_SHOW,),
 }
 COMMENTS = ("Spotless, thank you!", "Very friendly.", "Всё чисто, спасибо!", "On time and thorough.")
 
@@ -156,7 +156,7 @@ class _Seeder:
 
     async def _add_service(self, new: NewService) -> dict[str, object]:
         """Add a service, and return a matching order."""
-        service = await self._services.catalog.add(self._admin, new, _unrepeated_request())
+        service = await self._services.catalog.add_service(self._admin, new, _unrepeated_request())
         for extra in EXTRAS:
             await self._services.catalog.add_extra(self._admin, service.id, extra, _unrepeated_request())
         sizes: dict[str, object] = {"square_metres": 60, "rooms": 2, "hours": 3}
@@ -164,7 +164,7 @@ class _Seeder:
 
     async def _book(self, client: str, order: dict[str, object], number: int) -> str:
         """Book a visit at a random free time in the next two weeks, and return the id of the booking."""
-        quote = await self._services.catalog.quoted(QuoteRequest.model_validate(order))
+        quote = await self._services.catalog.read_quote(QuoteRequest.model_validate(order))
         first = now().astimezone(self._services.settings.zone).date() + timedelta(days=1)
         availability = await self._services.staff.availability(first, 14, quote.duration_minutes)
         starts = [slot.starts_at for day in availability.days for slot in day.slots]
@@ -183,14 +183,14 @@ class _Seeder:
 
 
 def _move_into_the_past(session: Session, booking_id: str, final_state: BookingState) -> None:
-    booking = session.get_one(Booking, booking_id)
-    assignment.vacate(session, booking)
+    booking = session.get_one(BookingRecord, booking_id)
+    assignment.release_slots(session, booking)
     for event in session.exec(select(BookingEvent).where(BookingEvent.booking_id == booking_id)):
         event.at -= PAST_SHIFT
     booking.created_at -= PAST_SHIFT
     booking.starts_at, booking.ends_at = booking.starts_at - PAST_SHIFT, booking.ends_at - PAST_SHIFT
     for transition in FINAL_TRANSITIONS[final_state]:
-        follow(session, booking, transition, None)
+        apply_transition(session, booking, transition, None)
 
 
 def _unrepeated_request() -> Attempt:

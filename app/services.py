@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from app.accounts import housekeeping
 from app.accounts.service import Accounts
-from app.bookings.service import Bookings, Features
+from app.bookings.service import Bookings
 from app.catalog.service import Catalog
 from app.health.service import Health
 from app.kit import audit, idempotency, outbox
@@ -25,7 +25,6 @@ from app.kit.throttle import Exchange, Throttles
 from app.kit.tokens import Tokens
 from app.kit.watchdog import LoopWatchdog
 from app.notifications.service import Notifications
-from app.office.service import Features as Offices
 from app.office.service import Office
 from app.reviews.service import Reviews
 from app.settings import Settings
@@ -67,10 +66,22 @@ class Services:
         self.catalog = Catalog(settings, self.database, self.cache)
         self.staff = Staff(settings, self.database, self.accounts)
         self.bookings = Bookings(
-            settings, self.database, Features(self.accounts, self.catalog, self.staff, self.notifications)
+            settings,
+            self.database,
+            accounts=self.accounts,
+            catalog=self.catalog,
+            staff=self.staff,
+            notifications=self.notifications,
         )
         self.reviews = Reviews(self.database, accounts=self.accounts, staff=self.staff, bookings=self.bookings)
-        self.office = Office(settings, self.database, Offices(self.accounts, self.staff, self.bookings, self.outbox))
+        self.office = Office(
+            settings,
+            self.database,
+            accounts=self.accounts,
+            staff=self.staff,
+            bookings=self.bookings,
+            outbox=self.outbox,
+        )
         self.accounts.on_role_change(self.staff.role_changed)
         self.accounts.on_erase(self.staff.erase)
         self.accounts.on_erase(self.reviews.erase)

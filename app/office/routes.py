@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from app.accounts.dependencies import ROLE_PROBLEMS, CurrentAdmin, CurrentOfficeUser
 from app.accounts.schemas import SearchText
-from app.bookings.dependencies import InFilters
+from app.bookings.dependencies import FilterParameters
 from app.bookings.schemas import Booking
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
@@ -34,35 +34,33 @@ router = APIRouter(prefix="/api/v1/office", tags=["office"], route_class=StrictR
     operation_id="list_bookings",
     responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
-async def list_bookings(  # noqa: PLR0913, PLR0917  # each is a part of the request
+async def list_bookings(  # noqa: PLR0913, PLR0917  # one parameter for each part of the request
     _: CurrentOfficeUser,
     services: ServicesDep,
     page: InPage,
-    filters: InFilters,
-    cleaner_id: Annotated[Identifier | None, Query(description="Only this cleaner's")] = None,
-    client_id: Annotated[Identifier | None, Query(description="Only this client's")] = None,
+    filters: FilterParameters,
+    cleaner_id: Annotated[Identifier | None, Query(description="Only bookings of this cleaner")] = None,
+    client_id: Annotated[Identifier | None, Query(description="Only bookings of this client")] = None,
     cover: Annotated[
         Literal["missing"] | None,
-        Query(
-            description="`missing`: only visits that need a cleaner and have none: requested or confirmed, not over yet"
-        ),
+        Query(description="`missing`: only requested or confirmed bookings that have no cleaner and have not ended"),
     ] = None,
     q: Annotated[
         SearchText | None,
         Query(
-            description="The reference, or beginnings of words of the client's name, e-mail address or phone",
+            description="A booking reference, or word prefixes of the client's name, e-mail address or phone number",
             examples=["petrova"],
         ),
     ] = None,
 ) -> Page[Booking]:
-    """Anybody's bookings, the latest visits first."""
-    wanted = replace(
+    """List the bookings of all clients, latest visits first."""
+    selection = replace(
         filters,
         cleaner_id=cleaner_id,
         client_ids=None if client_id is None else [client_id],
         uncovered_at=None if cover is None else now(),
     )
-    return await services.office.bookings(wanted, q, page)
+    return await services.office.bookings(selection, q, page)
 
 
 @router.get(
@@ -75,9 +73,9 @@ async def read_schedule(
     _: CurrentOfficeUser,
     services: ServicesDep,
     page: InPage,
-    date: Annotated[Day, Query(description="In the company's time zone", examples=["2026-12-01"])],
+    date: Annotated[Day, Query(description="Day in the company's time zone", examples=["2026-12-01"])],
 ) -> Page[CleanerDay]:
-    """Each cleaner with the visits of the day."""
+    """List all cleaners with their visits on the given day."""
     return await services.office.schedule(date, page)
 
 
@@ -91,11 +89,11 @@ async def read_figures(
     _: CurrentOfficeUser,
     services: ServicesDep,
     first: Annotated[Day, Query(alias="from", description="First day", examples=["2026-12-01"])],
-    last: Annotated[Day, Query(alias="to", description="Last day, at most a year later", examples=["2026-12-31"])],
+    last: Annotated[Day, Query(alias="to", description="Last day, at most 365 days later", examples=["2026-12-31"])],
 ) -> Figures:
-    """Bookings, revenue, cancellations and the load of each cleaner in a period."""
+    """Return the bookings, revenue and cancellations of a period, and each cleaner's workload."""
     if not timedelta(0) <= last - first < LONGEST_PERIOD:
-        wrong = FieldError(location="query", field="to", code="period", message="From `from` to at most 366 days later")
+        wrong = FieldError(location="query", field="to", code="period", message="Must be 0 to 365 days after `from`")
         raise ValidationFailed(errors=[wrong])
     return await services.office.figures(first, last)
 
@@ -112,10 +110,10 @@ async def list_notifications(
     page: InPage,
     state: Annotated[
         list[NotificationState],
-        Query(default_factory=lambda: [NotificationState.DEAD], description="One of these; `dead` when left out"),
+        Query(default_factory=lambda: [NotificationState.DEAD], description="Only these states; `dead` if omitted"),
     ],
 ) -> Page[Message]:
-    """Notifications in one of these states, the newest first."""
+    """List the notifications in the given states, newest first."""
     return await services.office.messages(state, page)
 
 
@@ -126,8 +124,8 @@ async def list_notifications(
     responses=responses(NotFound, NotDead, ValidationFailed, *ROLE_PROBLEMS),
 )
 async def retry_notification(message_id: Identifier, actor: CurrentOfficeUser, services: ServicesDep) -> Message:
-    """Give a notification that has failed for good all its attempts again."""
-    return await services.office.send_again(actor, message_id)
+    """Reset the attempts of a permanently failed notification and send it again."""
+    return await services.office.retry_message(actor, message_id)
 
 
 @router.get(
@@ -136,22 +134,22 @@ async def retry_notification(message_id: Identifier, actor: CurrentOfficeUser, s
     operation_id="read_audit_log",
     responses=responses(ValidationFailed, *ROLE_PROBLEMS),
 )
-async def read_audit_log(  # each is a part of the request
+async def read_audit_log(
     _: CurrentAdmin,
     services: ServicesDep,
     page: InPage,
-    actor_id: Annotated[Identifier | None, Query(description="Who did it")] = None,
-    subject_id: Annotated[Identifier | None, Query(description="What it was done to")] = None,
+    actor_id: Annotated[Identifier | None, Query(description="Only actions by this account")] = None,
+    subject_id: Annotated[Identifier | None, Query(description="Only actions on this object")] = None,
     *,
     action: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[a-z_.]{1,50}$")]],
         Query(
             default_factory=list,
             max_length=MAXIMUM_ACTIONS,
-            description="What was done: one of these; anything when left out",
+            description="Only these actions; all if omitted",
             examples=[["role.changed"]],
         ),
     ],
 ) -> Page[AuditEntry]:
-    """Log-ins, changes of roles, bookings and the catalogue; the newest first."""
+    """List logins and changes of roles, bookings and the catalogue, newest first."""
     return await services.office.audit(actor_id, subject_id, action, page)

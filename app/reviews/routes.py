@@ -1,4 +1,4 @@
-"""HTTP routes: Reviews of completed bookings."""
+"""HTTP routes of the reviews."""
 
 from fastapi import APIRouter, Response, status
 
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
         *ROLE_PROBLEMS,
     ),
 )
-async def add_review(  # noqa: PLR0913  # what FastAPI injects
+async def add_review(  # noqa: PLR0913  # one parameter for each part of the request
     *,
     booking_id: Identifier,
     request: ReviewRequest,
@@ -39,7 +39,7 @@ async def add_review(  # noqa: PLR0913  # what FastAPI injects
     attempt: InAttempt,
     response: Response,
 ) -> ReviewView:
-    """Say how a completed visit of one's own was; once, and for good."""
+    """Review one of your own completed bookings. A booking can be reviewed once; a review cannot be changed."""
     review = await services.reviews.add(actor, booking_id, request, attempt)
     response.headers["Location"] = f"/api/v1/bookings/{booking_id}/review"
     return review
@@ -52,7 +52,7 @@ async def add_review(  # noqa: PLR0913  # what FastAPI injects
     responses=responses(NotFound, ValidationFailed, *AUTHENTICATED_PROBLEMS),
 )
 async def read_review(booking_id: Identifier, actor: CurrentUser, services: ServicesDep) -> ReviewView:
-    """The review, for the booking's client, its cleaner and the office."""
+    """Return the review of a booking. Only the booking's client, its cleaner and the office may read it."""
     return await services.reviews.of_booking(actor, booking_id)
 
 
@@ -65,5 +65,5 @@ async def read_review(booking_id: Identifier, actor: CurrentUser, services: Serv
 async def list_reviews(
     cleaner_id: Identifier, _: CurrentUser, services: ServicesDep, page: InPage
 ) -> Page[PublicReview]:
-    """What clients say about a cleaner, the newest first."""
+    """List the reviews of a cleaner, newest first."""
     return await services.reviews.of_cleaner(cleaner_id, page)

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from app.bookings.models import Booking
+from app.bookings.models import BookingRecord
 from app.kit.places import place_of
 from app.staff.models import SLOT_MINUTES, BookingSlot, Cleaner, DayOff, WorkingHours
 
@@ -282,8 +282,8 @@ def _slots_at_address(
         slots = range(near.start - travel.slots, near.stop + travel.slots)
     place = place_of(travel.address)
     query = (
-        select(BookingSlot.cleaner_id, BookingSlot.slot, Booking.address)
-        .join(Booking, col(Booking.id) == col(BookingSlot.booking_id))
+        select(BookingSlot.cleaner_id, BookingSlot.slot, BookingRecord.address)
+        .join(BookingRecord, col(BookingRecord.id) == col(BookingSlot.booking_id))
         .where(
             col(BookingSlot.cleaner_id).in_(cleaners), BookingSlot.slot >= slots.start, BookingSlot.slot < slots.stop
         )

@@ -107,7 +107,7 @@ def cleaner(engine: Engine) -> str:
         session.flush()
         for number in ("one", "two"):
             session.add(
-                bookings.Booking(
+                bookings.BookingRecord(
                     id=number,
                     reference=number,
                     client_id=ann.id,
@@ -160,8 +160,10 @@ def test_cleaner_cannot_be_booked_twice(engine: Engine, cleaner: str) -> None:
         assert connection.execute(text("SELECT count(*), count(DISTINCT booking_id) FROM booking_slot")).one() == (2, 1)
 
 
-def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetime, address: str) -> bookings.Booking:
-    return bookings.Booking(
+def visit_of(
+    client_id: str, service_id: str, reference: str, starts_at: datetime, address: str
+) -> bookings.BookingRecord:
+    return bookings.BookingRecord(
         reference=reference,
         client_id=client_id,
         service_id=service_id,
@@ -177,9 +179,9 @@ def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetim
 
 def outcome_of_two(
     engine: Engine,
-    first: bookings.Booking,
-    second: bookings.Booking,
-    write: Callable[[Session, bookings.Booking], None],
+    first: bookings.BookingRecord,
+    second: bookings.BookingRecord,
+    write: Callable[[Session, bookings.BookingRecord], None],
 ) -> list[str]:
     """Write the second booking while the first is not committed yet. Returns "done" or the problem of each, in order.
 
@@ -188,7 +190,7 @@ def outcome_of_two(
     written, ended = threading.Event(), threading.Event()
     outcomes: dict[str, str] = {}
 
-    def attempt(booking: bookings.Booking, before_commit: Callable[[], None]) -> None:
+    def attempt(booking: bookings.BookingRecord, before_commit: Callable[[], None]) -> None:
         name = booking.reference
         with Session(engine) as session:
             try:
@@ -237,10 +239,12 @@ def test_simultaneous_visits_without_travel_time_are_refused(engine: Engine, boo
     settings = Settings.model_validate({"secret_key": "s" * 32, "canary_token": "c" * 32})
     tuesday = START + timedelta(days=1)
 
-    def write(session: Session, booking: bookings.Booking) -> None:
-        booking.cleaner_id = assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
+        booking.cleaner_id = assignment.least_loaded_cleaner(
+            session, settings, booking, assignment.visit_interval(booking)
+        )
         session.add(booking)
-        assignment.occupy(session, booking)
+        assignment.reserve_slots(session, booking)
 
     first = visit_of(*bookable, "first", tuesday, "Main Street 5")
     second = visit_of(*bookable, "second", tuesday + timedelta(hours=1), "Side Road 7")
@@ -250,7 +254,7 @@ def test_simultaneous_visits_without_travel_time_are_refused(engine: Engine, boo
 def test_simultaneous_duplicate_bookings_are_refused(engine: Engine, bookable: tuple[str, str]) -> None:
     accounts_of = object.__new__(Accounts)  # the test uses only its lock, which needs no attributes
 
-    def write(session: Session, booking: bookings.Booking) -> None:
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
         refuse_duplicate(session, accounts_of, booking, starts_at=booking.starts_at, address=booking.address)
         session.add(booking)
 
@@ -324,7 +328,7 @@ def test_simultaneous_requests_with_one_idempotency_key_run_once(engine: Engine)
 def test_prepared_queries_work_on_postgresql(engine: Engine, cleaner: str) -> None:
     with Session(engine.connect()) as session:
         assert people(session, [cleaner, "nobody", "nobody else"])[cleaner].full_name == "Ann"
-        wanted = queries.Filters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
+        wanted = queries.BookingFilters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
         first, cursor = queries.page(session, wanted, Paging(1))
         second, end = queries.page(session, wanted, Paging(1, cursor))
         assert {first[0].id, second[0].id} == {"one", "two"}

@@ -12,7 +12,7 @@ from app.kit.problems import NotFound
 from app.staff.calendar import CleanerCalendar, Interval, load_calendars, release, reserve, slot_start
 from app.staff.models import BookingSlot, Cleaner, DayOff, WorkingHours
 from app.staff.schemas import Availability
-from tests.app.reviews.visits import visit
+from tests.app.reviews.bookings import insert_booking
 from tests.app.staff.conftest import Company
 
 MONDAY = date(2026, 12, 7)
@@ -134,7 +134,7 @@ def free_of(company: Company, owner: str, except_booking_id: str | None = None) 
 
 def test_reserved_time_is_not_free_until_it_is_released(company: Company) -> None:
     owner, other = company.cleaner(NINE_TO_NOON), company.cleaner(NINE_TO_NOON)
-    booking = visit(company.path, company.account("client"), owner)
+    booking = insert_booking(company.path, company.account("client"), owner)
     hour = Interval(utc(9), utc(10))
     company.write(lambda session: reserve(session, owner, booking, hour))
     assert not free_of(company, owner).is_free(hour)
@@ -159,7 +159,7 @@ def test_reserved_time_is_not_free_until_it_is_released(company: Company) -> Non
 
 def test_release_frees_only_the_slots_of_its_booking(company: Company) -> None:
     owner, client = company.cleaner(NINE_TO_NOON), company.account("client")
-    first, second = visit(company.path, client, owner), visit(company.path, client, owner)
+    first, second = insert_booking(company.path, client, owner), insert_booking(company.path, client, owner)
     company.write(lambda session: reserve(session, owner, first, Interval(utc(8), utc(9))))
     company.write(lambda session: reserve(session, owner, second, Interval(utc(9), utc(10))))
     company.write(lambda session: release(session, owner, first, Interval(utc(8), utc(10))))
@@ -209,7 +209,7 @@ def test_reasons_of_days_off_are_exported_and_erased(company: Company) -> None:
 
 def test_number_of_statements_does_not_depend_on_the_number_of_cleaners(company: Company) -> None:
     client, first = company.account("client"), company.cleaner()
-    booking = visit(company.path, client, first)
+    booking = insert_booking(company.path, client, first)
     begin = int(utc(0).timestamp()) // 1800
     taken = [begin + day * 48 + slot for day in range(14) for slot in range(14, 34) if slot % 5]
 
