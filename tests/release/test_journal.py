@@ -103,7 +103,7 @@ def test_rollbacks_leave_the_other_releases_there(
         to_go_back_to(layout)
 
 
-def test_on_the_command_line(layout: Layout, journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snapshot_command(layout: Layout, journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(2):
         add(layout, journal, number)
     journal.write(replace(ENTRY, outcome="returned", reason="not ready"))

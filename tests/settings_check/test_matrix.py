@@ -279,7 +279,7 @@ def test_the_playbook_accepts_what_the_readers_accept(tmp_path: Path, role: str,
         ),
         ({"stack_proxy_certificate": FILE}, "stack_proxy_certificate and stack_proxy_certificate_key must be set both"),
         ({"stack_request_timeout": "10"}, "stack_request_timeout must be larger than stack_database_timeout"),
-        ({"stack_email_verification_required": True}, "without stack_smtp_host nobody could ever confirm an address"),
+        ({"stack_email_verification_required": True}, "without stack_smtp_host no user can verify an address"),
         ({"stack_smtp_host": "mail.example.org"}, "stack_mail_from: e-mail needs a sender"),
         ({"stack_mail_from": "Ops <a@example.org>"}, "stack_mail_from: is not an e-mail address"),
         (

@@ -66,7 +66,7 @@ def does_not_start(bad: Checkout) -> None:
 
 
 def is_never_ready(bad: Checkout) -> None:
-    bad.change("app/health/service.py", "        self._leaving = False\n", "        self._leaving = True\n")
+    bad.change("app/health/service.py", "        self._draining = False\n", "        self._draining = True\n")
 
 
 def cannot_register(bad: Checkout) -> None:
