@@ -128,7 +128,7 @@ class Compose:
         Compose is asked what it would do: the digest that `config --hash` prints is another one than that of containers
         with an `env_file`.
         """
-        steps = self._run("--dry-run", "up", "--detach", "--no-deps", "--pull", "never", timeout=UP, both=True)
+        said = self._run("--dry-run", "up", "--detach", "--no-deps", "--pull", "never", timeout=UP, both=True)
         names = self.containers()
         found = {(match[1], match[2]) for match in _WOULD_DO.finditer(said)}
         # A container that is replaced has a name for the moment too, which is the id of the one before with its name.
