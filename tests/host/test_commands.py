@@ -18,7 +18,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_command_says() -> None:
     assert run_command(["sh", "-c", "echo one; echo two >&2; echo three"], 10) == "one\ntwo\nthree\n"
-    assert run_command(["sh", "-c", "echo one; echo two >&2"], 10, errors=False) == "one\n"
+    assert run_command(["sh", "-c", "echo one; echo two >&2"], 10, with_stderr=False) == "one\n"
     assert run_command(["sh", "-c", "printf '\\377'"], 10) == "\ufffd"
 
 
@@ -75,11 +75,11 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_us_up() -> None:
         (["/nonexistent/program"], "cannot be run: No such file or directory"),
     ],
 )
-@pytest.mark.parametrize("errors", [True, False])
-def test_one_that_fails_says_why(command: list[str], reason: str, *, errors: bool) -> None:
+@pytest.mark.parametrize("with_stderr", [True, False])
+def test_one_that_fails_says_why(command: list[str], reason: str, *, with_stderr: bool) -> None:
     descriptors = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(CommandError, match=reason) as failed:
-        run_command(command, 5, errors=errors)
+        run_command(command, 5, with_stderr=with_stderr)
     assert failed.value.output in ("one\ntwo\n", "")
     assert set(Path("/proc/self/fd").iterdir()) == descriptors
 

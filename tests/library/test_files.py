@@ -257,7 +257,7 @@ def test_what_its_reader_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> No
     assert run_here(files=[file])["changed"] is True
     answer = run_here(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
     assert answer["failed"] is True
-    assert (answer["msg"], answer["paths"]) == (f"{path} stays as it was: it is bad", [])
+    assert (answer["msg"], answer["paths"]) == (f"{path} is unchanged: it is bad", [])
     assert path.read_text() == "good\n"
     assert [each.name for each in tmp_path.iterdir()] == ["settings"]
     assert run_here(files=[file | {"content": "bad\n"}], _ansible_check_mode=True)["changed"] is True

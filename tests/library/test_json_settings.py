@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from library import json_settings
-from library.json_settings import RefusedError, merge
+from library.json_settings import ConflictError, merge
 from tests.library.test_files import carry_out
 
 PATH = Path("/etc/docker/daemon.json")
@@ -47,7 +47,7 @@ def test_our_own_value_can_change_and_go() -> None:
 def test_what_somebody_has_changed_since_is_theirs() -> None:
     found = {**THEIRS, "live-restore": False}
     assert settled(found, ours={"live-restore": True}) == (found, {})
-    with pytest.raises(RefusedError, match="sets live-restore to false, and this service needs true"):
+    with pytest.raises(ConflictError, match="sets live-restore to false, and this service needs true"):
         settled(found, LIVE, ours={"live-restore": True})
 
 
@@ -59,16 +59,18 @@ def test_what_somebody_has_changed_since_is_theirs() -> None:
     ],
 )
 def test_a_contradiction_is_refused(found: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(ConflictError) as refused:
         settled({**THEIRS, **found}, LIVE, RULES, CHECKED)
     assert sentence in str(refused.value)
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("{", "no valid JSON"), ("[]", "no JSON object"), ("\xff", "as text")])
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "not valid JSON"), ("[]", "not a JSON object"), ("\xff", "not a text file")]
+)
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "daemon.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(RefusedError, match=sentence):
+    with pytest.raises(ConflictError, match=sentence):
         json_settings.read(path)
     path.write_text("")
     assert json_settings.read(path) == {}

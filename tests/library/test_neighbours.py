@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from library import neighbours
-from library.neighbours import Container
+from library.neighbours import ComposeContainer
 
 PROJECT = f"neighbours-{os.getpid()}"
 IMAGE = f"{PROJECT}-image"
@@ -49,7 +49,7 @@ def test_a_namesake_is_told_from_our_own(make: Make) -> None:
     assert set(found) == {ours, namesake, other, plain}
     foreign = [each for each in found.values() if not neighbours.belongs(each, PROJECT, FILE)]
     assert {each.name for each in foreign} == {namesake, other, plain}
-    complaints = neighbours.of_containers(foreign, PROJECT, [ours, plain])
+    complaints = neighbours.container_conflicts(foreign, PROJECT, [ours, plain])
     assert len(complaints) == 2
     assert f"The container {plain} is another project's and has a name that this service needs" in complaints[0]
     assert f"is called {PROJECT} too ({namesake} from /srv/shop/docker-compose.yml)" in complaints[1]
@@ -58,10 +58,10 @@ def test_a_namesake_is_told_from_our_own(make: Make) -> None:
 def test_a_link_to_the_directory_makes_no_stranger(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    ours = Container("ours", "project", f"{tmp_path}/real/compose.yml")
+    ours = ComposeContainer("ours", "project", f"{tmp_path}/real/compose.yml")
     assert neighbours.belongs(ours, "project", tmp_path / "link" / "compose.yml")
     assert not neighbours.belongs(ours, "project", tmp_path / "other" / "compose.yml")
-    assert not neighbours.belongs(Container("old", "project", ""), "project", tmp_path / "link" / "compose.yml")
+    assert not neighbours.belongs(ComposeContainer("old", "project", ""), "project", tmp_path / "link" / "compose.yml")
 
 
 @pytest.mark.parametrize(("protocol", "kind"), [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)])
@@ -71,13 +71,16 @@ def test_who_listens_is_named(protocol: str, kind: socket.SocketKind) -> None:
         if kind is socket.SOCK_STREAM:
             listener.listen()
         number = listener.getsockname()[1]
-        (owner,) = neighbours.processes(f"{number}/{protocol}")
+        (owner,) = neighbours.listeners(f"{number}/{protocol}")
         assert owner.endswith(f"({os.getpid()})")
-        assert neighbours.of_port(f"{number}/{protocol}", owner) == f"Port {number} ({protocol}) is taken by {owner}."
-    assert neighbours.processes(f"{number}/{protocol}") == []
+        assert (
+            neighbours.port_conflict(f"{number}/{protocol}", owner)
+            == f"Port {number} ({protocol}) is taken by {owner}."
+        )
+    assert neighbours.listeners(f"{number}/{protocol}") == []
 
 
 def test_without_docker_there_are_no_containers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert neighbours.containers("--all") == []
-    assert neighbours.processes("80/tcp") == []
+    assert neighbours.listeners("80/tcp") == []

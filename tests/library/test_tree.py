@@ -31,9 +31,9 @@ def test_each_file_is_named_by_its_path_and_compiled_ones_are_none(tmp_path: Pat
 
 def test_a_directory_that_is_missing_or_empty_or_holds_no_text_is_an_error(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(AnsibleLookupError, match=f"{directory} is missing or holds no file"):
+        with pytest.raises(AnsibleLookupError, match=f"{directory} is missing or empty"):
             tree(directory)
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
-    with pytest.raises(AnsibleLookupError, match="no text"):
+    with pytest.raises(AnsibleLookupError, match="not a text file"):
         tree(tmp_path)
     assert tree(tmp_path, digest=True)

@@ -61,7 +61,7 @@ def test_nothing_of_a_command_goes_on_after_the_time_of_the_release(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(release, "LONGEST", 1)
+    monkeypatch.setattr(release, "RELEASE_TIMEOUT", 1)
     with pytest.raises(ReleaseError, match="minutes"), release._time_limit():
         run(["sh", "-c", f"{WITH_A_CHILD} wait"], timeout=30)
     assert processes.end()
@@ -105,10 +105,10 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], str]]
 def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], str], tmp_path: Path) -> None:
     project = Compose(tmp_path / "docker-compose.stable.yml")
     ours = make("ours", f"{tmp_path}/docker-compose.stable.yml")
-    project.refuse_strangers()
+    project.require_unique_project()
     theirs = make("theirs", "/srv/cleaning-service/docker-compose.yml")
     with pytest.raises(ReleaseError, match=f"{theirs} from /srv/cleaning-service/docker-compose.yml"):
-        project.refuse_strangers()
+        project.require_unique_project()
     assert set(project.containers()) == {ours}
     for name in (ours, theirs):
         project.remove(name)
@@ -120,4 +120,4 @@ def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], st
 def test_only_what_the_playbook_has_built_counts_as_its_image() -> None:
     prefix = f"releasetest-{os.getpid()}/"
     with ours_and_theirs(prefix) as (ours, _):
-        assert compose.images(prefix) == [ours]
+        assert compose.built_images(prefix) == [ours]

@@ -8,7 +8,7 @@ from cleaning_service_release.compose import Service
 from cleaning_service_release.errors import ReleaseError
 from cleaning_service_release.journal import Entry, Journal
 from cleaning_service_release.layout import Layout
-from cleaning_service_release.release import Order, Releaser
+from cleaning_service_release.release import Operation, Releaser
 
 API = Service("api", "api", "cleaning_service_api_stable", "cleaning-service/api:1", None, None, (), start_period=300.0)
 
@@ -22,7 +22,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         commands.append(arguments)
         return ""
 
-    monkeypatch.setattr("cleaning_service_release.compose.Compose.once", once)
+    monkeypatch.setattr("cleaning_service_release.compose.Compose.run_one_off", once)
     return commands
 
 
@@ -40,7 +40,7 @@ def test_the_first_release_makes_the_database_and_no_other_does(layout: Layout, 
 
 def made(layout: Layout) -> None:
     """A release made it."""
-    layout.database_made.touch()
+    layout.database_created.touch()
 
 
 def released(layout: Layout) -> None:
@@ -56,10 +56,10 @@ def test_a_database_that_has_vanished_stops_everything(
     releaser = Releaser(layout, lambda _: None)
     for attempt in (
         lambda: releaser.plan(layout.wanted),
-        lambda: releaser.carry_out(Order(lambda: layout.wanted, "release", "test")),
+        lambda: releaser.apply(Operation(lambda: layout.wanted, "release", "test")),
     ):
         with pytest.raises(ReleaseError, match=r"is missing: put it back .*api migrate --create"):
             attempt()
     assert not ran
     assert not layout.compose_file.exists()
-    assert not layout.under_way.exists()
+    assert not layout.in_progress.exists()

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 from cleaning_service_release import compose
-from cleaning_service_release.cli import RETURNED, USAGE, kept_as, main, to_go_back_to
+from cleaning_service_release.cli import EXIT_REVERTED, EXIT_USAGE, find_kept_release, find_rollback_target, main
 from cleaning_service_release.errors import ReleaseError
-from cleaning_service_release.journal import KEPT, Entry, Journal, api_image
+from cleaning_service_release.journal import KEPT_RELEASES, Entry, Journal, api_image
 from cleaning_service_release.layout import Layout, origin, write_origin
 
 from tests.release.conftest import write_set
@@ -49,7 +49,7 @@ def test_the_current_one_and_three_before_it_are_kept(
     removed: list[str] = []
     names = [f"cleaning-service/api:{number}" for number in range(7)]
     others = ["cleaning-service/redis:1", "cleaning-service/redis:0", "cleaning-service/replica:1"]
-    monkeypatch.setattr(compose, "images", lambda _: [*names, *others])
+    monkeypatch.setattr(compose, "built_images", lambda _: [*names, *others])
     monkeypatch.setattr(compose, "remove_image", removed.append)
     for number in range(6):
         add(layout, journal, number)
@@ -57,7 +57,7 @@ def test_the_current_one_and_three_before_it_are_kept(
     unused = journal.prune()
     kept = [api_image(path).rpartition(":")[2] for path in journal.kept()]
     assert kept == ["2", "4", "5", "3"]
-    assert len(kept) == KEPT + 1
+    assert len(kept) == KEPT_RELEASES + 1
     assert removed == unused
     assert "cleaning-service/api:new" not in unused, "another release may be waiting with it"
     assert set(unused) == {
@@ -66,18 +66,18 @@ def test_the_current_one_and_three_before_it_are_kept(
         "cleaning-service/api:6",
         "cleaning-service/redis:0",
     }
-    assert len(list(layout.snapshots.iterdir())) == KEPT + 1
+    assert len(list(layout.snapshots.iterdir())) == KEPT_RELEASES + 1
 
 
 def test_snapshots_of_people_stay(layout: Layout, journal: Journal) -> None:
     names = {"backup_20261125.db", "20261125.db", "before.db.part"}
     for name in names:
         (layout.snapshots / name).touch()
-    for number in range(KEPT + 2):
+    for number in range(KEPT_RELEASES + 2):
         (layout.snapshots / f"20261125T09000{number}Z.db").touch()
     (layout.snapshots / f"20261125T09000{number}Z-2.db.part").touch()
     journal.prune_snapshots()
-    kept = {f"20261125T09000{number}Z.db" for number in range(1, KEPT + 2)}
+    kept = {f"20261125T09000{number}Z.db" for number in range(1, KEPT_RELEASES + 2)}
     assert {path.name for path in layout.snapshots.iterdir()} == names | kept
 
 
@@ -85,22 +85,22 @@ def test_rollbacks_leave_the_other_releases_there(
     layout: Layout, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far back as there are releases: each rollback makes a copy, and none goes for its sake."""
-    monkeypatch.setattr(compose, "images", lambda _: [])
-    for number in range(KEPT + 1):
+    monkeypatch.setattr(compose, "built_images", lambda _: [])
+    for number in range(KEPT_RELEASES + 1):
         add(layout, journal, number)
-    layout.put(journal.kept()[-1])
-    for number in range(KEPT + 1, 2 * KEPT + 1):
-        back_to = to_go_back_to(layout)
+    layout.install(journal.kept()[-1])
+    for number in range(KEPT_RELEASES + 1, 2 * KEPT_RELEASES + 1):
+        back_to = find_rollback_target(layout)
         add(layout, journal, number)
         copy = write_set(journal.kept()[-1], api_image(back_to).rpartition(":")[2])
         write_origin(copy, origin(back_to))
-        layout.put(copy)
+        layout.install(copy)
         journal.prune()
         assert sorted(api_image(path)[-1] for path in journal.kept()) == ["0", "1", "2", "3"]
     assert api_image(journal.kept()[-1]) == "cleaning-service/api:0"
-    assert kept_as(layout, "20261125T090002Z").name == "20261125T090004Z", "its copy"
+    assert find_kept_release(layout, "20261125T090002Z").name == "20261125T090004Z", "its copy"
     with pytest.raises(ReleaseError, match="there is no release to go back to"):
-        to_go_back_to(layout)
+        find_rollback_target(layout)
 
 
 def test_on_the_command_line(layout: Layout, journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,22 +117,22 @@ def test_on_the_command_line(layout: Layout, journal: Journal, capsys: pytest.Ca
 
 
 def test_nothing_to_go_back_to(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--directory", str(layout.directory), "rollback", "--here"]) == RETURNED
+    assert main(["--directory", str(layout.directory), "rollback", "--here"]) == EXIT_REVERTED
     assert "there is no release to go back to: none before this one is kept" in capsys.readouterr().err
-    assert main(["--directory", str(layout.directory), "rollback", "20200101T000000Z", "--here"]) == RETURNED
+    assert main(["--directory", str(layout.directory), "rollback", "20200101T000000Z", "--here"]) == EXIT_REVERTED
     assert "there is no release 20200101T000000Z; kept are: none" in capsys.readouterr().err
 
 
 def test_back_again_goes_further_back(layout: Layout, journal: Journal) -> None:
     for number in range(3):
         add(layout, journal, number)
-    layout.put(layout.releases / "20261125T090002Z")
-    assert to_go_back_to(layout).name == "20261125T090001Z"
+    layout.install(layout.releases / "20261125T090002Z")
+    assert find_rollback_target(layout).name == "20261125T090001Z"
     # A rollback to 1 is kept as 3; the next one goes to 0, not to 2, which somebody has just left.
     add(layout, journal, 3)
     write_origin(layout.releases / "20261125T090003Z", "20261125T090001Z")
-    layout.put(layout.releases / "20261125T090003Z")
-    assert to_go_back_to(layout).name == "20261125T090000Z"
+    layout.install(layout.releases / "20261125T090003Z")
+    assert find_rollback_target(layout).name == "20261125T090000Z"
 
 
 def test_back_from_a_release_after_a_rollback_is_to_what_ran_before(layout: Layout, journal: Journal) -> None:
@@ -142,8 +142,8 @@ def test_back_from_a_release_after_a_rollback_is_to_what_ran_before(layout: Layo
     add(layout, journal, 3)
     write_origin(layout.releases / "20261125T090003Z", "20261125T090001Z")
     add(layout, journal, 4)
-    layout.put(layout.releases / "20261125T090004Z")
-    assert to_go_back_to(layout).name == "20261125T090003Z"
+    layout.install(layout.releases / "20261125T090004Z")
+    assert find_rollback_target(layout).name == "20261125T090003Z"
 
 
 @pytest.mark.parametrize("trouble", ["interrupted", "taken back", "something else is in place"])
@@ -152,18 +152,18 @@ def test_back_from_a_release_that_did_not_end_is_to_the_last_good_one(
 ) -> None:
     for number in range(2):
         add(layout, journal, number)
-    layout.put(layout.releases / "20261125T090001Z")
+    layout.install(layout.releases / "20261125T090001Z")
     if trouble == "interrupted":
-        layout.under_way.touch()
+        layout.in_progress.touch()
     elif trouble == "taken back":
         layout.failed.touch()
     else:
-        layout.put(layout.wanted)
-    assert to_go_back_to(layout).name == "20261125T090001Z"
+        layout.install(layout.wanted)
+    assert find_rollback_target(layout).name == "20261125T090001Z"
 
 
 def test_a_wrong_command_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["applyy"])
-    assert ended.value.code == USAGE
+    assert ended.value.code == EXIT_USAGE
     assert "invalid choice" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def owner(path: Path) -> tuple[int, int, int]:
 
 def test_nothing_is_wrong_on_a_second_look(service: Layout) -> None:
     assert owners.mend(service) == []
-    for place in owners.OWNED:
+    for place in owners.OWNED_DIRECTORIES:
         assert owner(service.directory / place)[:2] == (UID, UID)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from socketserver import UnixStreamServer
 
 import pytest
-from cleaning_service_release.probes import Answer, ask
+from cleaning_service_release.probes import Response, send_request
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -28,12 +28,12 @@ def test_a_server_is_asked(tmp_path: Path, kind: str) -> None:
     server = UnixStreamServer(str(path), Echo) if kind == "Unix" else HTTPServer(("127.0.0.1", 0), Echo)
     url = f"unix:{path}" if kind == "Unix" else f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     threading.Thread(target=server.handle_request, daemon=True).start()
-    answer = ask(url, "/canary", "POST", {"X-Test": "here"})
+    answer = send_request(url, "/canary", "POST", {"X-Test": "here"})
     server.server_close()
     host = "localhost" if kind == "Unix" else url.removeprefix("http://")
-    assert answer == Answer(200, f"/canary {host} here")
-    assert ask(url, "/canary") == Answer(0, "")
+    assert answer == Response(200, f"/canary {host} here")
+    assert send_request(url, "/canary") == Response(0, "")
 
 
 def test_nobody_answers_without_a_server(tmp_path: Path) -> None:
-    assert ask(f"unix:{tmp_path}/missing.sock", "/health/ready") == Answer(0, "")
+    assert send_request(f"unix:{tmp_path}/missing.sock", "/health/ready") == Response(0, "")

@@ -312,7 +312,7 @@ def test_the_api_is_given_what_was_set() -> None:
     for value in ("it's", "ends so\\"):
         said = laptop().refused("stack", {**MAIL, "stack_smtp_username": "u", "stack_smtp_password": value})
         assert said == [
-            "stack_smtp_password must not hold a single quote or end with a backslash: .env cannot hold that."
+            "stack_smtp_password must not contain a single quote or end with a backslash: .env cannot represent that."
         ]
 
 
