@@ -1,4 +1,4 @@
-"""The module `neighbours`: real containers and a real listener of somebody else, on this machine."""
+"""The module `neighbours`, with real containers and real listeners on this machine."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ Make = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def make() -> Iterator[Make]:
-    """Makes containers that never run: no registry is needed."""
+    """Creates containers that never run, so that no registry is needed."""
     subprocess.run(["docker", "import", "-", IMAGE], input=bytes(10240), capture_output=True, check=True)
     names: list[str] = []
 
@@ -40,7 +40,7 @@ def of_project(file: str, project: str = PROJECT) -> list[str]:
 
 
 @pytest.mark.docker
-def test_a_namesake_is_told_from_our_own(make: Make) -> None:
+def test_project_of_the_same_name_is_a_conflict(make: Make) -> None:
     ours = make("ours", *of_project(f"{FILE},{FILE.parent}/override.yml"))
     namesake = make("theirs", *of_project("/srv/shop/docker-compose.yml"))
     other = make("other", *of_project("/srv/shop/docker-compose.yml", "shop"))
@@ -55,7 +55,7 @@ def test_a_namesake_is_told_from_our_own(make: Make) -> None:
     assert f"is called {PROJECT} too ({namesake} from /srv/shop/docker-compose.yml)" in complaints[1]
 
 
-def test_a_link_to_the_directory_makes_no_stranger(tmp_path: Path) -> None:
+def test_container_created_through_a_link_belongs_to_the_project(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     ours = ComposeContainer("ours", "project", f"{tmp_path}/real/compose.yml")
@@ -65,7 +65,7 @@ def test_a_link_to_the_directory_makes_no_stranger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "kind"), [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)])
-def test_who_listens_is_named(protocol: str, kind: socket.SocketKind) -> None:
+def test_listener_is_reported(protocol: str, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_INET, kind) as listener:
         listener.bind(("127.0.0.1", 0))
         if kind is socket.SOCK_STREAM:
@@ -80,7 +80,7 @@ def test_who_listens_is_named(protocol: str, kind: socket.SocketKind) -> None:
     assert neighbours.listeners(f"{number}/{protocol}") == []
 
 
-def test_without_docker_there_are_no_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_containers_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert neighbours.containers("--all") == []
     assert neighbours.listeners("80/tcp") == []
