@@ -117,7 +117,7 @@ def locked(directory: str | None) -> Iterator[Path | None]:
         os.close(handle)
 
 
-class Paths:
+class PathManager:
     """Manages paths one by one and collects the changes."""
 
     def __init__(self, module: AnsibleModule) -> None:
@@ -258,7 +258,7 @@ class Paths:
         self.differences += [f"{path}\n", *difference]
 
 
-class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
+class FilesModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
     """Logs only the paths to the host's journal, not the contents."""
 
     def _log_invocation(self) -> None:
@@ -268,7 +268,7 @@ class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
 
 def main() -> None:
     """Run the module."""
-    module = Module(
+    module = FilesModule(
         argument_spec={
             "directories": {
                 "type": "list",
@@ -310,7 +310,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    paths, path = Paths(module), ""
+    paths, path = PathManager(module), ""
     try:
         kinds = {"directories": paths.directory, "trees": paths.tree, "files": paths.file, "links": paths.link}
         with locked(module.params["digest_of"]) as top:

@@ -81,17 +81,17 @@ def main() -> None:
     )
     path, record = (Path(module.params[name]) for name in ("path", "record"))
     try:
-        found, ours = read(path), read(record)
-        wanted, kept = merge(found, ours, module.params["settings"], path)
+        found, recorded = read(path), read(record)
+        wanted, managed = merge(found, recorded, module.params["settings"], path)
         before, after = serialize(found), serialize(wanted)
         if not module.check_mode:
-            if kept != ours:
+            if managed != recorded:
                 # Written first, so that after a crash each setting of this module is in the record.
-                replace(module, record, serialize({**ours, **kept}))
+                replace(module, record, serialize({**recorded, **managed}))
             if wanted != found:
                 replace(module, path, after if wanted else "")
-            if kept != ours:
-                replace(module, record, serialize(kept) if kept else "")
+            if managed != recorded:
+                replace(module, record, serialize(managed) if managed else "")
     except ConflictError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -99,7 +99,7 @@ def main() -> None:
     started = process_start(module, module.params["read_by"])
     changed = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     module.exit_json(
-        changed=bool(changed) or kept != ours,
+        changed=bool(changed) or managed != recorded,
         keys=changed,
         outdated=started is not None and (bool(changed) or last_change(record) > started),
         diff={"before_header": str(path), "after_header": str(path), "before": before, "after": after},
@@ -124,13 +124,13 @@ def last_change(record: Path) -> datetime:
 
 
 def merge(
-    found: Mapping[str, Any], ours: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], path: Path
+    found: Mapping[str, Any], recorded: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], path: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the file's new content, and the part of it that this module manages.
 
     Args:
         found: the file's current content.
-        ours: the record: settings that this module has written.
+        recorded: the record: settings that this module has written.
         settings: the module's option `settings`.
         path: the file's path, for the message.
 
@@ -138,9 +138,9 @@ def merge(
         ConflictError: the file has conflicting settings.
     """
     # A setting that was edited since is no longer managed.
-    owned = {key: value for key, value in ours.items() if key in found and found[key] == value}
+    owned = {key: value for key, value in recorded.items() if key in found and found[key] == value}
     wanted = {key: value for key, value in found.items() if key not in owned}
-    kept = {}
+    managed = {}
     complaints = []
     for setting in settings:
         key, value = setting["key"], setting["value"]
@@ -152,12 +152,14 @@ def merge(
                     f"{path} sets {key} to {current}, and this service needs {needed}: remove it there{advice}."
                 )
         elif not setting["checked"]:
-            kept[key] = value
+            managed[key] = value
     if complaints:
         raise ConflictError(" ".join(complaints))
     # Keep the file's order; new settings come last.
-    merged = {**wanted, **kept}
-    return {key: merged[key] for key in [*found, *(key for key in kept if key not in found)] if key in merged}, kept
+    merged = {**wanted, **managed}
+    return {
+        key: merged[key] for key in [*found, *(key for key in managed if key not in found)] if key in merged
+    }, managed
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,41 +14,41 @@ PATH = Path("/etc/docker/daemon.json")
 LIVE = {"key": "live-restore", "value": True, "hint": "set docker_live_restore to false", "checked": False}
 RULES = {"key": "ip6tables", "value": True, "hint": "", "checked": False}
 CHECKED = {"key": "iptables", "value": True, "hint": "", "checked": True}
-THEIRS = {"bip": "172.29.250.1/24", "dns": ["192.0.2.1"], "data-root": "/srv/docker", "log-driver": "journald"}
+OTHERS = {"bip": "172.29.250.1/24", "dns": ["192.0.2.1"], "data-root": "/srv/docker", "log-driver": "journald"}
 
 
-def merged(found: dict[str, Any], *settings: dict[str, Any], ours: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    return merge(found, ours or {}, settings, PATH)
+def merged(found: dict[str, Any], *settings: dict[str, Any], recorded: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    return merge(found, recorded or {}, settings, PATH)
 
 
 def test_other_settings_stay_and_new_ones_come_last() -> None:
-    wanted, ours = merged(THEIRS, LIVE, RULES, CHECKED)
-    assert wanted == {**THEIRS, "live-restore": True, "ip6tables": True}
-    assert list(wanted) == [*THEIRS, "live-restore", "ip6tables"]
-    assert ours == {"live-restore": True, "ip6tables": True}
-    assert merged(wanted, LIVE, RULES, CHECKED, ours=ours) == (wanted, ours)
+    wanted, recorded = merged(OTHERS, LIVE, RULES, CHECKED)
+    assert wanted == {**OTHERS, "live-restore": True, "ip6tables": True}
+    assert list(wanted) == [*OTHERS, "live-restore", "ip6tables"]
+    assert recorded == {"live-restore": True, "ip6tables": True}
+    assert merged(wanted, LIVE, RULES, CHECKED, recorded=recorded) == (wanted, recorded)
 
 
 def test_existing_setting_is_not_managed() -> None:
-    found = {**THEIRS, "live-restore": True}
-    wanted, ours = merged(found, LIVE)
-    assert (wanted, ours) == (found, {})
-    assert merged(wanted, ours=ours) == (found, {}), "nor removed later"
+    found = {**OTHERS, "live-restore": True}
+    wanted, recorded = merged(found, LIVE)
+    assert (wanted, recorded) == (found, {})
+    assert merged(wanted, recorded=recorded) == (found, {}), "nor removed later"
 
 
 def test_managed_setting_can_be_changed_and_removed() -> None:
-    _, ours = merged(THEIRS, LIVE, RULES)
-    found = {**THEIRS, **ours}
-    changed, ours = merged(found, {**LIVE, "value": False}, ours=ours)
-    assert changed == {**THEIRS, "live-restore": False}
-    assert merged(changed, ours=ours) == (THEIRS, {})
+    _, recorded = merged(OTHERS, LIVE, RULES)
+    found = {**OTHERS, **recorded}
+    changed, recorded = merged(found, {**LIVE, "value": False}, recorded=recorded)
+    assert changed == {**OTHERS, "live-restore": False}
+    assert merged(changed, recorded=recorded) == (OTHERS, {})
 
 
 def test_edited_setting_is_no_longer_managed() -> None:
-    found = {**THEIRS, "live-restore": False}
-    assert merged(found, ours={"live-restore": True}) == (found, {})
+    found = {**OTHERS, "live-restore": False}
+    assert merged(found, recorded={"live-restore": True}) == (found, {})
     with pytest.raises(ConflictError, match="sets live-restore to false, and this service needs true"):
-        merged(found, LIVE, ours={"live-restore": True})
+        merged(found, LIVE, recorded={"live-restore": True})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_edited_setting_is_no_longer_managed() -> None:
 )
 def test_conflict_is_refused(found: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConflictError) as refused:
-        merged({**THEIRS, **found}, LIVE, RULES, CHECKED)
+        merged({**OTHERS, **found}, LIVE, RULES, CHECKED)
     assert sentence in str(refused.value)
 
 
@@ -78,7 +78,7 @@ def test_invalid_file_is_refused(tmp_path: Path, text: str, sentence: str) -> No
 
 
 def test_adding_and_removing_settings(tmp_path: Path) -> None:
-    path, record = tmp_path / "etc" / "daemon.json", tmp_path / "etc" / "ours.json"
+    path, record = tmp_path / "etc" / "daemon.json", tmp_path / "etc" / "record.json"
     path.parent.mkdir()
     path.write_text(original := '{"bip":"172.29.250.1/24"}')
     path.chmod(0o640)
@@ -99,7 +99,7 @@ def test_adding_and_removing_settings(tmp_path: Path) -> None:
 
 
 def test_file_is_removed_with_its_last_setting(tmp_path: Path) -> None:
-    path, record = tmp_path / "docker" / "daemon.json", tmp_path / "docker" / "ours.json"
+    path, record = tmp_path / "docker" / "daemon.json", tmp_path / "docker" / "record.json"
     wanted: dict[str, Any] = {"path": str(path), "record": str(record), "settings": [LIVE]}
     run_module("json_settings", tmp_path, wanted=wanted)
     assert json.loads(path.read_text()) == json.loads(record.read_text()) == {"live-restore": True}

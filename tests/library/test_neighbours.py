@@ -42,17 +42,17 @@ def of_project(file: str, project: str = PROJECT) -> list[str]:
 @pytest.mark.docker
 def test_project_of_the_same_name_is_a_conflict(make: Make) -> None:
     ours = make("ours", *of_project(f"{FILE},{FILE.parent}/override.yml"))
-    namesake = make("theirs", *of_project("/srv/shop/docker-compose.yml"))
+    same_project = make("theirs", *of_project("/srv/shop/docker-compose.yml"))
     other = make("other", *of_project("/srv/shop/docker-compose.yml", "shop"))
     plain = make("plain")
     found = {each.name: each for each in neighbours.containers("--all") if each.name.startswith(PROJECT)}
-    assert set(found) == {ours, namesake, other, plain}
+    assert set(found) == {ours, same_project, other, plain}
     foreign = [each for each in found.values() if not neighbours.belongs(each, PROJECT, FILE)]
-    assert {each.name for each in foreign} == {namesake, other, plain}
+    assert {each.name for each in foreign} == {same_project, other, plain}
     complaints = neighbours.container_conflicts(foreign, PROJECT, [ours, plain])
     assert len(complaints) == 2
     assert f"The container {plain} is another project's and has a name that this service needs" in complaints[0]
-    assert f"is called {PROJECT} too ({namesake} from /srv/shop/docker-compose.yml)" in complaints[1]
+    assert f"is called {PROJECT} too ({same_project} from /srv/shop/docker-compose.yml)" in complaints[1]
 
 
 def test_container_created_through_a_link_belongs_to_the_project(tmp_path: Path) -> None:

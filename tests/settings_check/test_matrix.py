@@ -237,8 +237,8 @@ def accepted_by_the_api(changes: Variables) -> bool:
 def accepted_by_readers(directory: Path, role: str, name: str, shape: str, changes: Variables) -> bool:
     """Whether all readers of a variable accept its value.
 
-    If no program of this project reads it, line breaks and too large values are invalid, and so is an empty value if the
-    default is not empty.
+    If no program of this project reads it, line breaks and too large values are invalid. So is an empty value, unless
+    the default is empty.
     """
     value, option, default = changes[name], controller().options[role][name], controller().defaults[name]
     if shape == "newline" or not accepted_by_ansible(role, changes):

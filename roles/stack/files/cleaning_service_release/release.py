@@ -41,12 +41,12 @@ class Operation:
     """An operation that holds the release lock.
 
     Attributes:
-        choose: returns the directory of the file set to install; called once the lock is held.
+        select_source: returns the directory of the file set to install; called once the lock is held.
         kind: release, rollback, start or restore.
         by: the operator.
     """
 
-    choose: Callable[[], Path]
+    select_source: Callable[[], Path]
     kind: str
     by: str
 
@@ -109,7 +109,7 @@ class Releaser:
         """
         self._layout.releases.mkdir(mode=0o700, exist_ok=True)
         with self._locked(operation), self._monitor_paused(operation):
-            source = operation.choose()
+            source = operation.select_source()
             self._require_database()
             self._mend_owners()
             reasons = self.plan(source)
@@ -183,7 +183,7 @@ class Releaser:
                 replacement.done()
                 self._start(services)
             except Exception as error:  # after any error the previous data must be restored
-                failure = self._undo_exchange(replacement, services, error)
+                failure = self._undo_replacement(replacement, services, error)
                 outcome = "failed" if isinstance(failure, RevertFailedError) else "returned"
                 with contextlib.suppress(OSError):
                     self._journal.write(replace(entry, outcome=outcome, reason=str(failure), seconds=_elapsed(begun)))
@@ -212,7 +212,7 @@ class Releaser:
             self._mend_owners()
             self._start(services)
 
-    def _undo_exchange(
+    def _undo_replacement(
         self, replacement: DataReplacement, services: Sequence[Service], error: Exception
     ) -> ReleaseError:
         """Restore the previous data and start the API; return the error to raise."""
@@ -561,11 +561,11 @@ def replacement_order(
     # Replicas that do not run come first.
     replicas = sorted((each for each in due if each.kind == "api"), key=lambda each: each.container in running)
     serving = running - {service.container for service in services if service.kind != "api"}
-    as_wanted = sum(service.kind == "api" for service in services) - len(replicas)
+    up_to_date = sum(service.kind == "api" for service in services) - len(replicas)
 
     def reached(replaced: int) -> int:
-        """Return how many replicas both proxies reach at least, after so many have been replaced."""
-        return min(len(serving - {each.container for each in replicas[:replaced]}), as_wanted + replaced)
+        """Return how many replicas the worse of both proxies reaches after so many replacements."""
+        return min(len(serving - {each.container for each in replicas[:replaced]}), up_to_date + replaced)
 
     before = max(range(len(replicas) + 1), key=reached) if serving else len(replicas)
     first = [service for service in due if service.kind not in ("api", "proxy")]
