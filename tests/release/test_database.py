@@ -14,16 +14,16 @@ API = Service("api", "api", "cleaning_service_api_stable", "cleaning-service/api
 
 
 @pytest.fixture
-def one_off_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Collects the commands that are run in the API's image."""
-    commands: list[tuple[str, ...]] = []
+    run: list[tuple[str, ...]] = []
 
     def once(_: Any, _service: str, *arguments: str) -> str:  # noqa: ANN401
-        commands.append(arguments)
+        run.append(arguments)
         return ""
 
     monkeypatch.setattr("cleaning_service_release.compose.Compose.run_one_off", once)
-    return commands
+    return run
 
 
 def prepare(layout: Layout) -> None:
@@ -31,15 +31,11 @@ def prepare(layout: Layout) -> None:
     Releaser(layout, lambda _: None)._prepare_data(API, "20260101T000000Z")
 
 
-def test_only_the_first_release_creates_the_database(layout: Layout, one_off_commands: list[tuple[str, ...]]) -> None:
+def test_only_the_first_release_creates_the_database(layout: Layout, commands: list[tuple[str, ...]]) -> None:
     prepare(layout)
     layout.database.touch()
     prepare(layout)
-    assert one_off_commands == [
-        ("migrate", "--create"),
-        ("snapshot", "/data/snapshots/20260101T000000Z.db"),
-        ("migrate",),
-    ]
+    assert commands == [("migrate", "--create"), ("snapshot", "/data/snapshots/20260101T000000Z.db"), ("migrate",)]
 
 
 def database_created(layout: Layout) -> None:
@@ -54,7 +50,7 @@ def old_release_in_journal(layout: Layout) -> None:
 
 @pytest.mark.parametrize("set_up", [database_created, old_release_in_journal])
 def test_missing_database_stops_a_release(
-    layout: Layout, one_off_commands: list[tuple[str, ...]], set_up: Callable[[Layout], None]
+    layout: Layout, commands: list[tuple[str, ...]], set_up: Callable[[Layout], None]
 ) -> None:
     set_up(layout)
     releaser = Releaser(layout, lambda _: None)
@@ -64,6 +60,6 @@ def test_missing_database_stops_a_release(
     ):
         with pytest.raises(ReleaseError, match=r"is missing: put it back .*api migrate --create"):
             attempt()
-    assert not one_off_commands
+    assert not commands
     assert not layout.compose_file.exists()
     assert not layout.in_progress.exists()

@@ -2,7 +2,7 @@
 
 import pytest
 from cleaning_service_release.compose import Service
-from cleaning_service_release.release import replacement_order
+from cleaning_service_release.release import rollout_order
 
 ALL = ("redis", "api", "api_2", "api_3", "proxy")
 
@@ -35,5 +35,5 @@ def service(name: str) -> Service:
 )
 def test_proxy_always_reaches_a_replica(wanted: str, waiting: str, running: str, order: str) -> None:
     services = [service(name) for name in wanted.split()]
-    found = replacement_order(services, waiting.split(), set(running.split()))
+    found = rollout_order(services, waiting.split(), set(running.split()))
     assert " ".join(each.name for each in found) == order

@@ -98,9 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (plan, apply):
         command.add_argument("--expect", default="", help="expected digest of the prepared release, for the playbook")
     for command in (apply, rollback, start):
-        command.add_argument(
-            "--by", default=os.environ.get("SUDO_USER") or "root", help="the operator's name, for the journal"
-        )
+        command.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="operator, for the journal")
         command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser
 

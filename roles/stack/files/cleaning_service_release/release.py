@@ -141,9 +141,7 @@ class Releaser:
             self._require_images(services)
             interrupted = layout.in_progress.exists()
             if interrupted:
-                self._log(
-                    "a release was interrupted: complete it with playbooks/deploy.yml, or undo it with rollback.yml"
-                )
+                self._log("a release was interrupted: complete it with deploy.yml, or undo it with rollback.yml")
             # An interrupted release is unverified: containers that run are kept.
             self._start(services, recreate=not interrupted)
         compose.run(["systemctl", "enable", "--quiet", "--now", _MONITOR_SERVICE], timeout=compose.UP_TIMEOUT)
@@ -183,7 +181,7 @@ class Releaser:
                 replacement.done()
                 self._start(services)
             except Exception as error:  # after any error the previous data must be restored
-                failure = self._undo_replacement(replacement, services, error)
+                failure = self._undo_data(replacement, services, error)
                 outcome = "failed" if isinstance(failure, RevertFailedError) else "returned"
                 with contextlib.suppress(OSError):
                     self._journal.write(replace(entry, outcome=outcome, reason=str(failure), seconds=_elapsed(begun)))
@@ -201,10 +199,8 @@ class Releaser:
         Raises:
             ReleaseError: the service does not work.
         """
-        with (
-            self._locked(operation := Operation(lambda: self._layout.directory, "restore", by)),
-            self._monitor_paused(operation),
-        ):
+        operation = Operation(lambda: self._layout.directory, "restore", by)
+        with self._locked(operation), self._monitor_paused(operation):
             services = self._compose.services()
             if begun:
                 self._compose.stop([service for service in services if service.kind == "api"])
@@ -212,9 +208,7 @@ class Releaser:
             self._mend_owners()
             self._start(services)
 
-    def _undo_replacement(
-        self, replacement: DataReplacement, services: Sequence[Service], error: Exception
-    ) -> ReleaseError:
+    def _undo_data(self, replacement: DataReplacement, services: Sequence[Service], error: Exception) -> ReleaseError:
         """Restore the previous data and start the API; return the error to raise."""
         self._log(f"failed: {error}")
         try:
@@ -332,9 +326,8 @@ class Releaser:
     def _roll_out(self, operation: Operation, source: Path, name: str, changed: list[str]) -> None:
         self._check_free_space()
         try:
-            self._layout.install(
-                source, skip=self._layout.renewed_certificate(source) if operation.kind == "rollback" else ()
-            )
+            skip = self._layout.renewed_certificate(source) if operation.kind == "rollback" else ()
+            self._layout.install(source, skip=skip)
         except OSError as error:
             raise ReleaseError(f"{error.filename} cannot be written: {error.strerror}") from error
         self._replace_containers(name, changed)
@@ -349,9 +342,7 @@ class Releaser:
         try:
             self._restore_previous(changed)
         except (ReleaseError, OSError) as second:
-            return RevertFailedError(
-                f"{error}; and the previous release could not be restored: {second}", error.evidence
-            )
+            return RevertFailedError(f"{error}; and restoring the previous release failed: {second}", error.evidence)
         return error
 
     def _replace_containers(self, name: str, changed: list[str]) -> None:
@@ -360,11 +351,11 @@ class Releaser:
         self._require_images(services)
         waiting = self._compose.outdated_containers()
         running = {name for name, container in containers.items() if container.state == "running"}
-        due = replacement_order(services, waiting, running)
+        due = rollout_order(services, waiting, running)
         due_replicas = [service for service in due if service.kind == "api"]
         for service in due:
             if service.kind == "proxy":
-                self._validate_proxy_configuration(service)
+                self._validate_proxy(service)
         if due_replicas:
             self._prepare_data(due_replicas[0], name)
             serving = [service for service in services if service.kind == "api" and service.container in running]
@@ -421,7 +412,7 @@ class Releaser:
                 f"docker-compose -f {compose_file} run --rm --no-deps --env LOG_FILE= api migrate --create"
             )
 
-    def _validate_proxy_configuration(self, proxy: Service) -> None:
+    def _validate_proxy(self, proxy: Service) -> None:
         """Validate the proxy's new configuration and certificate with its new image, before the proxy is replaced.
 
         Raises:
@@ -520,22 +511,17 @@ class Releaser:
         reason = ["--reason", f"{operation.kind} by {operation.by}"]
         pause = ["pause", MONITOR_PAUSE, "--at-least", "--wait", f"{CURE_TIMEOUT}s", *reason]
         compose.run([_MONITOR, *pause], timeout=CURE_TIMEOUT + compose.QUERY_TIMEOUT, check=False)
-        before = self._monitored_containers()
+        before = self._monitored()
         try:
             yield
         finally:
-            if (
-                operation.kind == "release"
-                and before
-                and self._monitored_containers() != before
-                and _paused_for(reason[1])
-            ):
+            if operation.kind == "release" and before and self._monitored() != before and _paused_for(reason[1]):
                 # Until the playbook reconfigures the monitor, it would take the new state for a fault.
                 compose.run([_MONITOR, "pause", RELOAD_PAUSE, *reason], timeout=compose.QUERY_TIMEOUT, check=False)
             else:
                 compose.run([_MONITOR, "resume", *reason], timeout=compose.QUERY_TIMEOUT, check=False)
 
-    def _monitored_containers(self) -> AbstractSet[tuple[str, str | None, Collection[str]]]:
+    def _monitored(self) -> AbstractSet[tuple[str, str | None, Collection[str]]]:
         """Return the properties of the containers that the monitor is configured with; empty without valid files."""
         try:
             return {(service.container, service.url, service.networks) for service in self._compose.services()}
@@ -543,10 +529,8 @@ class Releaser:
             return set()
 
 
-def replacement_order(
-    services: Sequence[Service], waiting: Collection[str], running: AbstractSet[str]
-) -> list[Service]:
-    """Return the services to replace, in the order of their replacement: Redis, replicas, proxy.
+def rollout_order(services: Sequence[Service], waiting: Collection[str], running: AbstractSet[str]) -> list[Service]:
+    """Return the services to replace in their order: Redis, replicas, proxy.
 
     With several replicas, the proxy is replaced between them: the old and the new proxy may reach replicas in different
     ways, and each must always reach one. With a single replica, the new proxy comes first, and holds the requests that
