@@ -1,4 +1,4 @@
-"""The module `files`, carried out by Ansible on this machine."""
+"""The module `files`, run by Ansible on this machine."""
 
 import contextlib
 import importlib.util
@@ -20,14 +20,14 @@ MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
 
 
 def run(directory: Path, *arguments: str, **wanted: object) -> tuple[int, dict[str, Any]]:
-    """Let Ansible carry the module out."""
-    return carry_out("files", directory, *arguments, wanted=wanted)
+    """Run the module with Ansible."""
+    return run_module("files", directory, *arguments, wanted=wanted)
 
 
-def carry_out(
+def run_module(
     module: str, directory: Path, *arguments: str, wanted: Mapping[str, object]
 ) -> tuple[int, dict[str, Any]]:
-    """Let Ansible carry a module out; returns its exit code and the module's answer."""
+    """Run a module with Ansible; return the exit code and the module's result."""
     play = [
         {
             "hosts": "localhost",
@@ -57,17 +57,17 @@ def carry_out(
     return done.returncode, answer
 
 
-def run_here(**wanted: object) -> dict[str, Any]:
-    """Carry the module out in this process, which is quicker; returns its answer."""
+def run_in_process(**wanted: object) -> dict[str, Any]:
+    """Run the module in this process, which is faster; return its result."""
     spec = importlib.util.spec_from_file_location("files", ROOT / "library" / "files.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    said = io.StringIO()
-    with patch_module_args(wanted), contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+    output = io.StringIO()
+    with patch_module_args(wanted), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
         module.main()
-    answer: dict[str, Any] = json.loads(said.getvalue())
+    answer: dict[str, Any] = json.loads(output.getvalue())
     return answer
 
 
@@ -86,7 +86,7 @@ def wanted(tmp_path: Path) -> dict[str, object]:
     }
 
 
-def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
+def test_second_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
     code, answer = run(tmp_path, **wanted)
     top = tmp_path / "etc"
     assert (code, answer["changed"]) == (0, True)
@@ -100,9 +100,7 @@ def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wante
     assert (code, answer["changed"], answer["paths"]) == (0, False, [])
 
 
-def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret(
-    tmp_path: Path, wanted: dict[str, object]
-) -> None:
+def test_diff_shows_changes_except_secrets(tmp_path: Path, wanted: dict[str, object]) -> None:
     run(tmp_path, **wanted)
     top = tmp_path / "etc"
     (top / "example" / "settings").write_text("a = 1\nb = 3\n")
@@ -121,14 +119,14 @@ def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret
     assert not (top / "old").exists()
 
 
-def test_a_dry_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
+def test_check_mode_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
     code, answer = run(tmp_path, "--check", **wanted)
     assert (code, answer["changed"]) == (0, True)
     assert not (tmp_path / "etc").exists()
 
 
 @pytest.mark.parametrize("place", ["example", "example/settings", "link"])
-def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict[str, object], place: str) -> None:
+def test_path_of_another_kind_is_not_replaced(tmp_path: Path, wanted: dict[str, object], place: str) -> None:
     path = tmp_path / "etc" / place
     path.parent.mkdir(parents=True)
     if place == "example/settings":
@@ -142,15 +140,15 @@ def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict
     assert path.is_dir() or path.read_text() == "kept"
 
 
-def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
-    """What lies in the way gives way, whatever it is; what is kept is looked at by nobody."""
+def test_tree_contains_its_files_and_nothing_else(tmp_path: Path) -> None:
+    """Other files, directories and links are removed, except for the names in `keep`."""
     top = tmp_path / "tree"
     wanted = {"trees": [{"path": str(top), "files": {"a.py": "a = 1\n", "in/side/b.py": "", "in/c.py": "c\n"}, **MINE}]}
     code, answer = run(tmp_path, "--check", **wanted)
     assert (code, answer["changed"], top.exists()) == (0, True, False)
     code, answer = run(tmp_path, "--diff", **wanted)
     assert (code, answer["changed"]) == (0, True)
-    assert "a = 1" not in json.dumps(answer), "neither shown nor sent back"
+    assert "a = 1" not in json.dumps(answer), "neither in the diff nor in the result"
     code, answer = run(tmp_path, **wanted)
     assert (code, answer["changed"]) == (0, False)
 
@@ -175,7 +173,7 @@ def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
     assert (top / "in" / "c.py").stat().st_mode & 0o7777 == 0o644
 
 
-def test_a_directory_may_be_a_link_to_one(tmp_path: Path) -> None:
+def test_directory_may_be_a_link(tmp_path: Path) -> None:
     other = tmp_path / "other disk"
     other.mkdir(mode=0o777)
     (tmp_path / "data").symlink_to(other)
@@ -188,23 +186,23 @@ def test_a_directory_may_be_a_link_to_one(tmp_path: Path) -> None:
     assert not answer["changed"]
 
 
-def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
-    """A wrong time zone would otherwise be set without a word."""
+def test_link_to_a_missing_target_is_refused(tmp_path: Path) -> None:
+    """Otherwise a wrong time zone would be set silently."""
     code, answer = run(tmp_path, links=[{"path": str(tmp_path / "zone"), "target": "Europe/Berln"}])
     assert code != 0
     assert answer["msg"] == f"{tmp_path}/zone: there is no Europe/Berln to link to."
 
 
-def test_the_journal_is_told_of_paths_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_paths_are_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     logged: list[str] = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _, message, **__: logged.append(message))
     content = f"SECRET_KEY={'s' * 32}\nSMTP_PASSWORD=hidden\n"
-    run_here(files=[{"path": str(tmp_path / "env"), "content": content, **MINE}])
+    run_in_process(files=[{"path": str(tmp_path / "env"), "content": content, **MINE}])
     assert (tmp_path / "env").read_text() == content
     assert logged == [f"Invoked for {tmp_path}/env"]
 
 
-def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path) -> None:
+def test_failed_write_is_reported_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     path.write_text("before")
     code, answer = run(tmp_path, files=[{"path": str(path), "content": "after", "owner": "nobody-of-this-name"}])
@@ -227,7 +225,7 @@ def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path
     ],
     ids=["never-started", "later", "before-the-last-change", "before-this-change"],
 )
-def test_whether_a_process_has_read_its_files(
+def test_outdated_process_is_detected(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     content: str,
@@ -235,7 +233,7 @@ def test_whether_a_process_has_read_its_files(
     *,
     outdated: bool,
 ) -> None:
-    """Whoever has changed them, and whatever became of the run that did."""
+    """Also after changes by hand, or by an interrupted run."""
     systemctl = tmp_path / "systemctl"
     systemctl.write_text(f"#!/bin/sh\n[ $5 = example.service ] && echo {started}\n")
     systemctl.chmod(0o755)
@@ -247,17 +245,17 @@ def test_whether_a_process_has_read_its_files(
     os.utime(file, (changed_at, changed_at))
     tree = {"path": str(file.parent), "files": {file.name: content}, **MINE}
     for check in (True, False):
-        answer = run_here(trees=[tree], read_by="example.service", _ansible_check_mode=check)
+        answer = run_in_process(trees=[tree], read_by="example.service", _ansible_check_mode=check)
         assert (answer["changed"], answer["outdated"]) == (content == "b", outdated)
 
 
-def test_what_its_reader_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_content_that_fails_validation_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     file = {"path": str(path), "content": "good\n", "mode": "0600", "validate": "grep -q good %s", **MINE}
-    assert run_here(files=[file])["changed"] is True
-    answer = run_here(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
+    assert run_in_process(files=[file])["changed"] is True
+    answer = run_in_process(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
     assert answer["failed"] is True
-    assert (answer["msg"], answer["paths"]) == (f"{path} stays as it was: it is bad", [])
+    assert (answer["msg"], answer["paths"]) == (f"{path} is unchanged: it is bad", [])
     assert path.read_text() == "good\n"
     assert [each.name for each in tmp_path.iterdir()] == ["settings"]
-    assert run_here(files=[file | {"content": "bad\n"}], _ansible_check_mode=True)["changed"] is True
+    assert run_in_process(files=[file | {"content": "bad\n"}], _ansible_check_mode=True)["changed"] is True
