@@ -56,9 +56,10 @@ all:
 YAML
 ln -s "$PWD/inventory/demo/group_vars" "$work/inventory/group_vars"
 play molecule/shared/create.yml
-play site.yml
+play site.yml --extra-vars backup_replica=/srv/replica  # so that its image is there as well
 docker exec "$host" sh -c \
-    'docker save $(docker compose --file /opt/fastapi-backend/docker-compose.stable.yml config --images | sort -u)' \
+    'cd /opt/fastapi-backend && docker save $(for file in docker-compose.stable.yml docker-compose.backup.yml; do
+        docker compose --file "$file" config --images; done | sort -u)' \
     | gzip --fast >"$images"
 ln "$images" "$tree/bundle/images.tar.gz"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cleaning_service_backup.cli import main
 from cleaning_service_backup.errors import BackupError, BusyError
+from cleaning_service_backup.history import WARNING
+from cleaning_service_release.journal import Entry, Journal
 
 from tests.backup.conftest import TOKEN, Site, accounts, flip, packs, register
 
@@ -117,6 +119,30 @@ def test_made_once(site: Site) -> None:
     site.only("local", "remote")
     assert site.history.make() == ["local", "remote"]
     assert site.history.make() == []
+
+
+def test_a_server_that_begins_empty_beside_its_backups_is_warned_about(site: Site) -> None:
+    site.history.make()
+    assert site.history.run() == []
+    (backup,) = site.repository().backups()
+    site.place.status.unlink()  # the server is gone
+    site.said.clear()
+    assert site.history.make() == ["local"]
+    (warning,) = site.said
+    assert warning.startswith(f"{WARNING} the local repository holds 1 backups of host, the last of 2")
+    assert f"playbooks/restore.yml -e snapshot={backup.id}" in warning
+    assert site.history.make() == []
+
+
+def test_a_server_that_was_restored_is_not_warned_about(site: Site) -> None:
+    site.history.make()
+    assert site.history.run() == []
+    site.place.status.unlink()
+    site.said.clear()
+    entry = Entry("20261125T090000Z", "release", "done", "ann", "cleaning-service/api:1", "", [], 12.0)
+    Journal(site.place.layout).write(entry)
+    assert site.history.make() == ["local"]
+    assert site.said == []
 
 
 def test_two_at_once_wait_for_each_other(site: Site) -> None:

@@ -49,7 +49,6 @@ def test_the_current_one_and_three_before_it_are_kept(
     removed: list[str] = []
     names = [f"cleaning-service/api:{number}" for number in range(7)]
     others = ["cleaning-service/redis:1", "cleaning-service/redis:0", "cleaning-service/replica:1"]
-    (layout.directory / "docker-compose.backup.yml").write_text("    image: cleaning-service/replica:1\n")
     monkeypatch.setattr(compose, "images", lambda _: [*names, *others])
     monkeypatch.setattr(compose, "remove_image", removed.append)
     for number in range(6):

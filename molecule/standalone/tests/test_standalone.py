@@ -61,7 +61,7 @@ def offline() -> Host:
     assert bundle.exists(), "make bundle makes it"
     with bundle.open("rb") as file:
         subprocess.run(["docker", "exec", "-i", OFFLINE, "tar", "-x", "-C", "/root"], stdin=file, check=True)
-    configure(OFFLINE, NO_CLOCK)
+    configure(OFFLINE, f"{NO_CLOCK}backup_replica: /srv/replica\n")
     for network in subprocess.check_output(
         ["docker", "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", OFFLINE],
         text=True,
@@ -80,6 +80,7 @@ def test_a_server_without_any_network(offline: Host) -> None:
     wait_until(lambda: all_healthy(offline), 60, "every container healthy")
     assert answers(offline)
     assert offline.service("cleaning-service-monitor.service").is_running
+    assert offline.docker("cleaning_service_replica_stable").is_running
 
 
 def test_again_changes_nothing_without_a_network(offline: Host) -> None:

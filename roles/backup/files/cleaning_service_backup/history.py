@@ -13,10 +13,12 @@ from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.place import Place, copy
 from cleaning_service_backup.repository import Repository
 from cleaning_service_backup.settings import Settings
-from cleaning_service_backup.status import Status
+from cleaning_service_backup.status import Status, moment
 from cleaning_service_backup.workshop import DATABASE, Workshop
 
 MANIFEST = "manifest.json"
+WARNING = "warning:"
+"""How a line begins that the playbook shows."""
 SERVER = "server"
 """The directory of a backup with the server's own files, each at its path below the service's directory."""
 KEPT = (
@@ -56,6 +58,8 @@ class History:
     def make(self) -> list[str]:
         """Make the repositories that there have not been yet; returns the names of those that were made.
 
+        A server that was set up empty, in place of a lost one whose backups a repository holds, is warned about.
+
         Raises:
             BackupError: one cannot be made, has another key, or is gone.
         """
@@ -65,7 +69,21 @@ class History:
             if not known:
                 self._status.note(repository.name, identity=identity)
                 made.append(repository.name)
+                self._warn_of_backups(repository)
         return made
+
+    def _warn_of_backups(self, repository: Repository) -> None:
+        """Warn if all releases of this server are younger than the backups that the repository holds of it."""
+        backups, entries = repository.backups(), Journal(self._place.layout).entries()
+        if not backups or (entries and entries[0].began <= backups[-1].moment):
+            return
+        newest = backups[-1]
+        self._say(
+            f"{WARNING} the {repository.name} repository holds {len(backups)} backups of {self._settings.host}, "
+            f"the last of {moment(newest.moment)}, and this server has begun without them. If it replaces "
+            f"a lost one, restore them now: `ansible-playbook playbooks/restore.yml -e snapshot={newest.id}`. "
+            "If it is another server, give it a `backup_host` of its own."
+        )
 
     def _opened(self, repository: Repository) -> str:
         """See that a repository is the one that there has been, or make it; returns its identity.
@@ -113,9 +131,9 @@ class History:
         try:
             self._place.require_room(self._place.staging, _ROOM * self._place.database_size(), "a copy of the database")
             with self._place.emptied(self._place.staging) as staging:
-                moment = self._stage(staging)
+                taken = self._stage(staging)
                 self._say(f"copied and checked in {time.monotonic() - begun:.1f} s")
-                return [failure for each in self.repositories() if (failure := self._add(each, staging, moment))]
+                return [failure for each in self.repositories() if (failure := self._add(each, staging, taken))]
         except (BackupError, OSError) as error:
             for each in self._settings.repositories:
                 self._status.note(each.name, failure=str(error), failed_at=time.time())
@@ -149,7 +167,7 @@ class History:
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         return float(taken["moment"])
 
-    def _add(self, repository: Repository, staging: Path, moment: float) -> str:
+    def _add(self, repository: Repository, staging: Path, taken: float) -> str:
         """Keep the copy in one repository; returns what failed, if something did."""
         begun, name = time.monotonic(), repository.name
         try:
@@ -157,20 +175,18 @@ class History:
                 self._place.require_room(repository.directory, _size(staging), f"a backup in the {name} repository")
             identity = self._opened(repository)
             before = repository.backups()
-            repository.add(staging, moment, (before[-1].sequence if before else 0) + 1)
-            if not repository.append_only:
-                repository.forget(self._settings.keep)
-            kept = repository.backups()
+            repository.add(staging, taken, (before[-1].sequence if before else 0) + 1)
+            kept = len(before) + 1 if repository.append_only else repository.forget(self._settings.keep)
             seconds = round(time.monotonic() - begun, 1)
             self._status.note(
-                name, identity=identity, at=moment, failure="", failed_at=None,
-                snapshots=len(kept), bytes=repository.size(), seconds=seconds,
+                name, identity=identity, at=taken, failure="", failed_at=None,
+                snapshots=kept, bytes=repository.size(), seconds=seconds,
             )  # fmt: skip
         except (BackupError, OSError) as error:
             self._status.note(name, failure=str(error), failed_at=time.time())
             self._say(f"failed: {error}")
             return str(error)
-        self._say(f"{name}: kept in {seconds} s; {len(kept)} backups there")
+        self._say(f"{name}: kept in {seconds} s; {kept} backups there")
         return ""
 
     def maintain(self) -> list[str]:

@@ -156,8 +156,13 @@ class Repository:
         """
         return self._run("dump", backup.id, f"/{name}", timeout=QUICK)
 
-    def forget(self, keep: Keep) -> None:
-        """Let go of the backups that are not to be kept; `prune` makes their room free.
+    def forget(self, keep: Keep) -> int:
+        """Remove the backups that the retention policy does not keep; `prune` frees their space.
+
+        Call it after `add`, which removes stale locks.
+
+        Returns:
+            The number of this server's backups that are left.
 
         Raises:
             BackupError: that failed.
@@ -165,8 +170,10 @@ class Repository:
         kept = [(f"--keep-{name}", str(getattr(keep, name))) for name in ("hourly", "daily", "weekly", "monthly")]
         # The last few too, whatever the clock said.
         arguments = [argument for pair in [("--keep-last", "2"), *kept] for argument in pair]
-        self._unlock()
-        self._run("forget", "--quiet", "--host", self._host, "--group-by", "host", *arguments, timeout=LONG)
+        groups = json.loads(
+            self._run("forget", "--json", "--host", self._host, "--group-by", "host", *arguments, timeout=LONG)
+        )
+        return sum(self._backup(each) is not None for group in groups for each in group["keep"])
 
     def prune(self) -> None:
         """Free the room of what is not kept any more.

@@ -1,5 +1,6 @@
 """The story of all releases, one JSON object a line, and the directories of those that are kept."""
 
+import calendar
 import json
 import os
 import re
@@ -13,10 +14,11 @@ from cleaning_service_release import compose
 from cleaning_service_release.layout import Layout, origin
 
 KEPT = 3  # earlier releases, besides the current one
+_ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _IMAGE = re.compile(r"^\s*image:\s*(\S+)\s*$", re.MULTILINE)
 _IMAGES = "cleaning-service/"
-_REPLICA = "docker-compose.backup.yml"  # of the role `backup`, which no release changes
+_REPLICA = "cleaning-service/replica:"  # the role `backup` runs these images and removes them
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Entry:
     seconds: float
     reason: str = ""
 
+    @property
+    def began(self) -> float:
+        """When it began, in seconds since the epoch."""
+        return float(calendar.timegm(time.strptime(self.id[:16], _ID_FORMAT)))
+
 
 class Journal:
     """Of one service."""
@@ -54,7 +61,7 @@ class Journal:
 
     def new_id(self) -> str:
         """Return a name for a release that begins now."""
-        base = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        base = time.strftime(_ID_FORMAT, time.gmtime())
         taken = {path.name for path in self._layout.releases.iterdir()}
         return next(name for name in (base, *(f"{base}-{number}" for number in range(2, 100))) if name not in taken)
 
@@ -107,8 +114,8 @@ class Journal:
         # Another release may have been prepared already, and wait for the lock.
         sets = [*kept, self._layout.wanted, self._layout.previous]
         needed = {image for directory in sets for image in images_of(directory)}
-        needed.update(images_of(self._layout.directory, _REPLICA))
-        unused = [image for image in compose.images(_IMAGES) if image not in needed and not image.endswith(":<none>")]
+        present = [image for image in compose.images(_IMAGES) if not image.startswith(_REPLICA)]
+        unused = [image for image in present if image not in needed and not image.endswith(":<none>")]
         for image in unused:
             compose.remove_image(image)
         return unused
@@ -131,10 +138,10 @@ def _entry(line: str) -> Entry | None:
         return None
 
 
-def images_of(directory: Path, file: str = "docker-compose.stable.yml") -> list[str]:
-    """Return the images that a compose file of a directory names, that of a set if no other is meant."""
+def images_of(directory: Path) -> list[str]:
+    """Return the images that the compose file of a set names."""
     try:
-        return _IMAGE.findall((directory / file).read_text(encoding="utf-8"))
+        return _IMAGE.findall((directory / "docker-compose.stable.yml").read_text(encoding="utf-8"))
     except OSError:
         return []
 
