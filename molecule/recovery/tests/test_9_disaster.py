@@ -91,7 +91,7 @@ def test_a_lost_server_is_brought_back(host: Host, checkout: Checkout) -> None:
     print(f"{len(writer.at)} writes acknowledged; from the replica: {len(missing)} lost, of the last {seconds:.2f} s")
     assert seconds <= LOSS
     assert sum(at <= moment for at in writer.at.values()) > RATE * BEFORE / 2
-    assert max(writer.at.values()) > end - LOSS, "nothing was acknowledged in the last second: this proves nothing"
+    assert sum(at > moment for at in writer.at.values()) > RATE * AFTER / 2
     assert_people_stay(session)
 
     host.check_output(f"{PROGRAM} restore --from remote")
