@@ -96,11 +96,11 @@ def test_a_lost_server_is_brought_back(host: Host, checkout: Checkout) -> None:
 
     host.check_output(f"{PROGRAM} restore --from remote")
     missing = lost(host, writer)
+    assert missing, "all writes after the backup are there: this proves nothing"
     print(
         f"from the history: {len(missing)} lost, acknowledged {min(missing.values()) - moment:.1f} to "
         f"{max(missing.values()) - moment:.1f} s after its moment"
     )
-    assert missing, "all writes after the backup are there: this proves nothing"
     assert min(missing.values()) > moment, "acknowledged before the moment of the backup"
     assert_people_stay(session)
     assert "unchanged" in seed(host)
