@@ -1,4 +1,4 @@
-"""The module `json_settings`, partly run by Ansible on this machine."""
+"""The module `json_settings`, by itself and by Ansible."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from library import json_settings
 from library.json_settings import ConflictError, merge
-from tests.library.test_files import run_module
+from tests.library.modules import play_module, run_module
 
 PATH = Path("/etc/docker/daemon.json")
 LIVE = {"key": "live-restore", "value": True, "hint": "set docker_live_restore to false", "checked": False}
@@ -83,17 +83,17 @@ def test_adding_and_removing_settings(tmp_path: Path) -> None:
     path.write_text(original := '{"bip":"172.29.250.1/24"}')
     path.chmod(0o640)
     wanted: dict[str, Any] = {"path": str(path), "record": str(record), "settings": [LIVE, CHECKED]}
-    code, answer = run_module("json_settings", tmp_path, "--check", "--diff", wanted=wanted)
+    code, answer = play_module("json_settings", tmp_path, "--check", "--diff", wanted=wanted)
     assert (code, answer["changed"], answer["keys"]) == (0, True, ["live-restore"])
     assert '"live-restore": true' in answer["diff"]["after"]
     assert (path.read_text(), record.exists()) == (original, False)
-    run_module("json_settings", tmp_path, wanted=wanted)
+    run_module("json_settings", wanted)
     assert json.loads(path.read_text()) == {"bip": "172.29.250.1/24", "live-restore": True}
     assert path.stat().st_mode & 0o777 == 0o640
     path.write_text(again := json.dumps(json.loads(path.read_text())))  # the same settings in another format
-    code, answer = run_module("json_settings", tmp_path, wanted=wanted)
+    code, answer = run_module("json_settings", wanted)
     assert (code, answer["changed"], path.read_text()) == (0, False, again)
-    code, answer = run_module("json_settings", tmp_path, wanted={**wanted, "settings": []})
+    code, answer = run_module("json_settings", {**wanted, "settings": []})
     assert (code, answer["keys"]) == (0, ["live-restore"])
     assert (json.loads(path.read_text()), record.exists()) == (json.loads(original), False)
 
@@ -101,7 +101,7 @@ def test_adding_and_removing_settings(tmp_path: Path) -> None:
 def test_file_is_removed_with_its_last_setting(tmp_path: Path) -> None:
     path, record = tmp_path / "docker" / "daemon.json", tmp_path / "docker" / "record.json"
     wanted: dict[str, Any] = {"path": str(path), "record": str(record), "settings": [LIVE]}
-    run_module("json_settings", tmp_path, wanted=wanted)
+    run_module("json_settings", wanted)
     assert json.loads(path.read_text()) == json.loads(record.read_text()) == {"live-restore": True}
-    run_module("json_settings", tmp_path, wanted={**wanted, "settings": []})
+    run_module("json_settings", {**wanted, "settings": []})
     assert list(path.parent.iterdir()) == []
