@@ -48,31 +48,31 @@ down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
 test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, backups and a lost server, a bundle (about 55 minutes)
-	@tools/test.sh lint unit default faults release recovery standalone
+	@python tools/run_tests.py lint unit alone default faults release recovery standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
-	@tools/test.sh lint
+	@python tools/run_tests.py lint
 
 unit: test-machine setup ## tests of the API and of the monitor
-	@tools/test.sh unit
+	@python tools/run_tests.py unit alone
 
 molecule: test-machine setup tools/clients/node_modules/installed ## converge a real host and test it
-	@tools/test.sh default
+	@python tools/run_tests.py default
 
 faults: test-machine setup ## converge a real host and inject 26 faults, one after the other (about 20 minutes)
-	@tools/test.sh faults
+	@python tools/run_tests.py faults
 
 release: test-machine setup ## converge a real host and release, well and badly, under load (about 15 minutes)
-	@tools/test.sh release
+	@python tools/run_tests.py release
 
 recovery: test-machine setup ## converge a real host, damage and destroy it, and bring its data back (about 10 minutes)
-	@tools/test.sh recovery
+	@python tools/run_tests.py recovery
 
 standalone: test-machine setup ## set up a server by scripts/setup_stable.sh, from a bundle without a network and from a checkout (about 10 minutes)
-	@LONG=1 tools/test.sh standalone
+	@LONG=1 python tools/run_tests.py standalone
 
 test-long: test-machine setup ## what takes too long for every change: all faults, 24 releases in a row, operators killed at 5 moments, backups and restores at 60, servers from a bundle and a checkout
-	@LONG=1 RELEASES=24 MOMENTS=5 tools/test.sh faults release recovery standalone
+	@LONG=1 RELEASES=24 MOMENTS=5 python tools/run_tests.py faults release recovery standalone
 
 # The host comes last: it would take a share of the processors from the others.
 bench: test-machine setup ## measure speed and scale against what the framework and the hash can do, and the demo host's memory (about 15 minutes)

@@ -1,30 +1,31 @@
-"""Ansible action: the key of the backups, which is known outside the server, or the run ends with a sentence."""
+"""Ansible action: provides the backup key, and fails if a remote repository's key would exist on the server alone."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: backup_key
-short_description: Finds, makes and keeps the key of the backups
+short_description: Finds or creates the backup key, and stores it
 description:
-  - The key is, in this order, the one that is given; the one in the vault-encrypted file on the controller; the one
-    that the host has; a new one.
-  - Where a vault's password is known, a key that is in no file yet is written to the file, encrypted.
-  - Where none is, and no key is given, a repository elsewhere is refused: its backups would be lost with the host.
+  - The key is the first of these that exists, the option C(key), the content of the vault-encrypted file on the
+    controller, the host's key; otherwise a new one.
+  - With a vault password, a key that is not in the file yet is encrypted and written to it.
+  - Without a vault password, file and option, a remote repository is refused, since its backups would be lost with the
+    host.
 options:
   key:
-    description: The key that is given; empty for none.
+    description: The key from a variable; empty for none.
     type: str
   file:
     description: The vault-encrypted file on the controller; empty for none.
     type: str
   remote:
-    description: Whether there is a repository elsewhere than on the host.
+    description: Whether there is a repository outside the host.
     type: bool
   known:
-    description: The key that the host has; empty for none.
+    description: The host's current key; empty for none.
     type: str
   only_check:
-    description: Only see whether there is, or can be, a key.
+    description: Only check whether a key exists or can be created.
     type: bool
 """
 EXAMPLES = r"""
@@ -37,7 +38,7 @@ key:
   description: The key.
   type: str
 where:
-  description: Where it is known from now on, besides the host, as C(variable), C(file) or C(host) for nowhere.
+  description: Where the key is stored besides the host, C(variable) or C(file); C(host) for nowhere else.
   type: str
 """
 
@@ -51,18 +52,18 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.action import ActionBase
 
-LENGTH = 32  # bytes of chance
+LENGTH = 32  # random bytes
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Sees to the key."""
+    """Provides the backup key."""
 
     _requires_connection = False
     _supports_check_mode = True
     _VALID_ARGS = frozenset({"key", "file", "remote", "known", "only_check"})
 
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the key and where it is known."""
+        """Return the key and where it is stored."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self._task.args
         given, known = str(arguments.get("key") or ""), str(arguments.get("known") or "")
@@ -86,33 +87,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return result | {"changed": False, "key": known or secrets.token_urlsafe(LENGTH), "where": "host"}
 
     def _vault(self) -> VaultLib:
-        return self._loader._vault  # noqa: SLF001  # Ansible has no other way to it
+        return self._loader._vault  # noqa: SLF001  # Ansible has no public access to it
 
     def _read(self, file: Path) -> str:
         """Return the key in a file.
 
         Raises:
-            AnsibleError: it cannot be read or decrypted.
+            AnsibleError: the file cannot be read or decrypted.
         """
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise AnsibleError(f"{file}, the key of the backups, cannot be read: {error.strerror}") from error
+            raise AnsibleError(f"{file}, the backup key, cannot be read: {error.strerror}") from error
         if not content.startswith(b"$ANSIBLE_VAULT"):
-            raise AnsibleError(f"{file}, the key of the backups, is not encrypted: run `ansible-vault encrypt {file}`")
+            raise AnsibleError(f"{file}, the backup key, is not encrypted: run `ansible-vault encrypt {file}`")
         try:
             return str(self._vault().decrypt(content).decode().strip())
         except AnsibleError as error:
             raise AnsibleError(
-                f"{file}, the key of the backups, cannot be decrypted: give the vault's password with --ask-vault-pass "
+                f"{file}, the backup key, cannot be decrypted: give the vault password with --ask-vault-pass "
                 f"or --vault-password-file ({error})"
             ) from error
 
     def _write(self, file: Path, key: str) -> tuple[str, bool]:
-        """Write the key, encrypted, unless another host's task has just written one; returns what the file has.
+        """Encrypt and write the key, unless another host's task has just written one; return the file's key.
 
         Raises:
-            AnsibleError: it cannot be written.
+            AnsibleError: the file cannot be written.
         """
         secret = self._vault().encrypt(f"{key}\n")
         part = file.with_name(f".{file.name}.{os.getpid()}")
@@ -120,18 +121,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             part.write_bytes(secret if isinstance(secret, bytes) else secret.encode())
             part.chmod(0o600)
             try:
-                os.link(part, file)  # at once or not at all, and never over another one
+                os.link(part, file)  # atomic, and never replaces an existing file
             except FileExistsError:
                 return self._read(file), False
             finally:
                 part.unlink()
         except OSError as error:
-            raise AnsibleError(f"the key of the backups cannot be written to {file}: {error.strerror}") from error
+            raise AnsibleError(f"the backup key cannot be written to {file}: {error.strerror}") from error
         return key, True
 
 
 _REFUSAL = (
-    "backup_repository is set, and its key would be known to the server alone: with the server, all backups would be "
-    "lost. Run the playbook with a vault's password (--ask-vault-pass, or --vault-password-file), and the key is made "
-    "and kept in {file}; or set backup_key (20 characters or more) where you keep your secrets."
+    "backup_repository is set, and its key would be stored on the server alone: with the server, all backups would be "
+    "lost. Run the playbook with a vault password (--ask-vault-pass, or --vault-password-file), and the key is created "
+    "and stored in {file}; or set backup_key (20 characters or more) where you keep your secrets."
 )

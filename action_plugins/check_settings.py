@@ -1,4 +1,4 @@
-"""Ansible action: a role's variables are checked on the controller, with what will read them."""
+"""Ansible action: checks a role's variables on the controller, with the code that will read them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ DOCUMENTATION = r"""
 name: check_settings
 short_description: Checks a role's variables before anything changes
 description:
-  - Without options, checks that each variable of the role is of the type that C(meta/argument_specs.yml) names, and
-    keeps the rules for what no program of this project reads (C(settings_check/rules.py)).
-  - With C(program), has that program's own code check what it is going to read.
-  - Fails with one sentence for each wrong variable. It runs on the controller and opens no connection.
+  - Without options, checks that each variable has the type in C(meta/argument_specs.yml), and follows the rules for
+    settings that no program of this project reads (C(settings_check/rules.py)).
+  - With C(program), runs that program's own validation of its configuration.
+  - Fails with one sentence for each wrong variable. Runs on the controller, without a connection.
 options:
   program:
-    description: Who is going to read it.
+    description: The program that will read the configuration.
     type: str
     choices: [monitor, api, create-admin]
   reads:
-    description: What it is going to read, such as the content of a file.
+    description: The configuration that the program will read, such as the content of a file.
     type: str
 """
 EXAMPLES = r"""
@@ -39,14 +39,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """Checks the variables of the role that the task is in."""
+    """Checks the variables of the task's role."""
 
     _requires_connection = False
     _supports_check_mode = True
     _VALID_ARGS = frozenset({"program", "reads"})
 
     def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Fail with all that is wrong."""
+        """Fail with a sentence for each wrong variable."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if str(ROOT) not in sys.path:
             sys.path.insert(0, str(ROOT))
@@ -54,7 +54,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return result | {"changed": False} | ({"failed": True, "msg": "\n".join(complaints)} if complaints else {})
 
     def _complaints(self, variables: Mapping[str, Any]) -> list[str]:
-        from settings_check import programs  # noqa: PLC0415  # found there
+        from settings_check import programs  # noqa: PLC0415  # importable only now
         from settings_check.variables import complaints  # noqa: PLC0415
 
         role, arguments = self._task._role, self._task.args  # noqa: SLF001
@@ -69,7 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return missing or complaints(role.get_name(), options, values)
 
     def _value(self, raw: object) -> object:
-        """Return a variable's value, or why it has none."""
+        """Return a variable's value, or the error of its template."""
         try:
             return self._templar.template(raw)
         except AnsibleError as error:

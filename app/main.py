@@ -1,4 +1,4 @@
-"""The application: routes, limits and what they share."""
+"""The FastAPI application: routers, middleware and shared services."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,9 +27,9 @@ from app.staff import routes as staff
 
 DESCRIPTION = """Booking backend of a cleaning company.
 
-Every error is a problem document (`application/problem+json`, RFC 9457) with a stable `type`. When the
-service is busy it says so at once: `503` with `Retry-After`. Quote `X-Request-ID` when asking for help."""
-EXPOSED = [
+Every error is a problem document (`application/problem+json`, RFC 9457) with a stable `type`. An overloaded
+service answers `503` with `Retry-After` at once. Quote `X-Request-ID` in support requests."""
+EXPOSED_HEADERS = [
     "ETag",
     "Idempotency-Replayed",
     "Location",
@@ -38,21 +38,21 @@ EXPOSED = [
     "Retry-After",
     "X-Request-ID",
 ]
-"""Headers of answers that pages of CORS_ORIGINS may read."""
-PREFLIGHT_SECONDS = 3600  # for which a browser need not ask again
+"""Response headers that scripts of CORS_ORIGINS can read."""
+PREFLIGHT_MAX_AGE = 3600  # seconds for which a browser caches a preflight response
 TAGS = [
     {"name": "auth", "description": "Registration and login"},
-    {"name": "users", "description": "The signed-in user, and accounts for administrators"},
-    {"name": "catalog", "description": "Services, extras, quotes"},
-    {"name": "staff", "description": "Cleaners, working hours, days off, free slots"},
-    {"name": "bookings", "description": "From the request to the end"},
-    {"name": "reviews", "description": "Of completed bookings"},
+    {"name": "users", "description": "The signed-in user, and account administration"},
+    {"name": "catalog", "description": "Services, extras and quotes"},
+    {"name": "staff", "description": "Cleaners, working hours, days off and available times"},
+    {"name": "bookings", "description": "Bookings, from the request to the completed visit"},
+    {"name": "reviews", "description": "Reviews of completed bookings"},
     {"name": "office", "description": "Lists, schedule and figures for managers"},
-    {"name": "health", "description": "For monitors and load balancers"},
+    {"name": "health", "description": "Health checks for monitors and load balancers"},
 ]
-ANY_QUERY = ("/health", "/metrics", "/internal")
-"""Paths asked by machines, whatever query they add: load balancers and scrapers send one to get past caches, and the
-answer depends on nothing in it. Refusing it would take a working replica out of service."""
+LENIENT_QUERY_PATHS = ("/health", "/metrics", "/internal")
+"""Paths that ignore unknown query parameters. Load balancers and scrapers add parameters to avoid caches, and a refused
+health check would take a working replica out of service."""
 ROUTERS = (
     *accounts.routers,
     catalog.router,
@@ -93,35 +93,35 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=_middleware(settings, metrics, throttles),
     )
     problems.install(app)
-    docs.install(app, settings, lambda: _on_offer(app))
-    app.router.routes.insert(0, Crossroads(ROUTERS, any_query=ANY_QUERY))
+    docs.install(app, settings, lambda: _example_ids(app))
+    app.router.routes.insert(0, Crossroads(ROUTERS, any_query=LENIENT_QUERY_PATHS))
     return app
 
 
-async def _on_offer(app: FastAPI) -> Mapping[str, str]:
-    """Ids of the catalogue for examples; none while that cannot be read."""
+async def _example_ids(app: FastAPI) -> Mapping[str, str]:
+    """Return ids from the catalogue for the examples; empty if the catalogue cannot be read."""
     services: Services = app.state.services
     try:
-        return await services.catalog.ids_on_offer()
+        return await services.catalog.example_ids()
     except Problem:
         return {}
 
 
 def _middleware(settings: Settings, metrics: Metrics, throttles: Throttles) -> list[Middleware]:
-    """What is around the routes; the first is the outermost."""
-    around = [Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)]
+    """Return the middleware, outermost first."""
+    middleware = [Middleware(Entrance, limits=Limits.of(settings), metrics=metrics, throttles=throttles)]
     if settings.proxy_token:
-        around.insert(0, Middleware(ForwardedClient, token=settings.proxy_token.get_secret_value()))
+        middleware.insert(0, Middleware(ForwardedClient, token=settings.proxy_token.get_secret_value()))
     if not settings.cors_origins:
-        return around
-    # Around everything, so that pages of these origins can read refusals too.
+        return middleware
+    # Outermost, so that scripts of these origins can read the errors of the other middleware.
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins.split(),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key"],
-        expose_headers=EXPOSED,
+        expose_headers=EXPOSED_HEADERS,
         allow_credentials=False,
-        max_age=PREFLIGHT_SECONDS,
+        max_age=PREFLIGHT_MAX_AGE,
     )
-    return [cors, *around]
+    return [cors, *middleware]

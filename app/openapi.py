@@ -1,4 +1,4 @@
-"""`python -m app openapi`: print the OpenAPI schema; with `prebuild`: write the file that `serve` reads."""
+"""`python -m app openapi [prebuild]`: print the OpenAPI document, or write the file that `serve` reads."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ EX_USAGE = 64  # sysexits.h
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print or keep it; returns the exit code."""
+    """Print or write the document, and return the exit code."""
     if arguments not in ([], ["prebuild"]):
         sys.stderr.write("usage: python -m app openapi [prebuild]\n")
         return EX_USAGE

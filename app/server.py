@@ -1,4 +1,4 @@
-"""`python -m app serve`: migrate if needed, then answer until SIGTERM."""
+"""`python -m app serve`: migrate the database if needed, then serve requests until SIGTERM."""
 
 import asyncio
 import contextlib
@@ -21,20 +21,20 @@ from app.kit.sqlite import FileUnusableError
 from app.main import create_app
 from app.settings import Settings, load_settings_or_exit
 
-KEEP_ALIVE = 75  # seconds; longer than the proxy keeps idle connections, so that it never writes to a closing one
-DRAIN_TIMEOUT = 15  # seconds for requests in progress after SIGTERM, and after DRAIN_SECONDS
-LAST_LOOKS = 50  # at the connections that were there when it stopped listening, 20 ms apart
+KEEP_ALIVE_TIMEOUT = 75  # seconds; the proxy closes idle connections earlier, so it never writes to a closing one
+DRAIN_TIMEOUT = 15  # seconds for requests in progress after SIGTERM and DRAIN_SECONDS
+FINAL_POLLS = 50  # checks, 20 ms apart, for requests on open connections after the server has stopped listening
 STARTUP_FAILURE = 3  # exit code
 
 
 def main() -> int:
-    """Run the server; returns the exit code."""
-    # uvicorn raises the signal again after draining; this turns it into a normal end.
+    """Run the server, and return the exit code."""
+    # uvicorn raises the signal again after the shutdown. This handler turns it into exit code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = load_settings_or_exit()
     with logs.running(settings):
         try:
-            with _own_socket_file(settings.socket_file):
+            with _locked_socket_file(settings.socket_file):
                 ensure(settings)
                 _run(settings)
         except FileUnusableError as error:
@@ -50,18 +50,18 @@ def main() -> int:
 
 
 class SocketFileError(Exception):
-    """SOCKET_FILE cannot be used; the text says why."""
+    """SOCKET_FILE cannot be used. The message says why."""
 
 
 @contextlib.contextmanager
-def _own_socket_file(path: Path | None) -> Iterator[None]:
-    """See that no other process listens on the socket, and remove what a killed one has left.
+def _locked_socket_file(path: Path | None) -> Iterator[None]:
+    """Make sure that no other process listens on the socket file, and remove the file of a killed process.
 
-    The lock beside it, and not an attempt to connect, tells whether there is another one: the kernel releases it with
-    the process that holds it, and of two processes that start at once only one gets it.
+    A lock file beside the socket is safer than an attempt to connect: the kernel releases the lock when its process
+    ends, and only one of two processes that start at once gets it.
 
     Raises:
-        SocketFileError: another process listens there, or the directory cannot be written to.
+        SocketFileError: another process listens on the file, or the directory is not writable.
     """
     if path is None:
         yield
@@ -94,59 +94,61 @@ def _run(settings: Settings) -> None:
         server_header=False,
         proxy_headers=settings.proxy_token is None,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
-    server = LeavingServer(config, app, settings.drain_seconds)
+    server = DrainingServer(config, app, settings.drain_seconds)
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
 
-class LeavingServer(uvicorn.Server):
-    """Told to end, it first says that it is not ready, and works on until the proxy sends nobody any more.
+class DrainingServer(uvicorn.Server):
+    """A server that drains before it shuts down, so that a rolling release loses no request.
 
-    Meanwhile each answer closes its connection: a request that met a closing one could not be sent again safely. At the
-    end everybody who is connected gets an answer, also whom only the kernel has accepted.
+    After SIGTERM the readiness check fails, but the server answers requests for `drain_seconds` more, until the proxy
+    has stopped sending them. Each answer then closes its connection, because the proxy could not safely repeat a
+    request that meets a closing connection. At the shutdown every connected client gets an answer, also a client whose
+    connection only the kernel has accepted yet.
 
     Args:
-        config: uvicorn's.
-        app: whose readiness it is.
-        drain_seconds: how long that takes; told again, it ends at once.
+        config: configuration of uvicorn.
+        app: the application whose readiness check fails.
+        drain_seconds: duration of the drain in seconds. A second SIGTERM ends it at once.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
         super().__init__(config)
         self._app = app
         self._drain_seconds = drain_seconds
-        self._leaving = False
+        self._draining = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        if sig != signal.SIGTERM or self._leaving or not self._drain_seconds or not self.started:
+        """Handle a signal: start to drain, or shut down."""
+        if sig != signal.SIGTERM or self._draining or not self._drain_seconds or not self.started:
             super().handle_exit(sig, frame)
             return
-        self._leaving = True
-        self._app.state.services.health.leave()
-        self.config.encoded_headers.append((b"connection", b"close"))  # in force within a second
+        self._draining = True
+        self._app.state.services.health.start_draining()
+        self.config.encoded_headers.append((b"connection", b"close"))  # uvicorn applies it within a second
         timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
         timer.daemon = True
         timer.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, answer, and end."""
-        if self._leaving:
-            with contextlib.suppress(OSError):  # of a process out of file descriptors, which has to end well too
+        """Stop listening, answer the connected clients, and end."""
+        if self._draining:
+            with contextlib.suppress(OSError):  # a process without free file descriptors must shut down too
                 await self._stop_listening()
-            # Rounds of the event loop and not seconds: in each it reads what has come, however long it stood still.
-            for _ in range(LAST_LOOKS):
+            # Counts rounds of the event loop, not seconds, because each round reads requests, however long it takes.
+            for _ in range(FINAL_POLLS):
                 if not self.server_state.connections:
                     break
                 await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
     async def _stop_listening(self) -> None:
-        """Close the sockets at a moment when nobody waits in their queues, whom the kernel would cut off."""
+        """Close the listening sockets after accepting the connections in their queues, which the kernel would reset."""
         loop = asyncio.get_running_loop()
         self._remove_socket_file()
         for server in self.servers:
@@ -154,7 +156,7 @@ class LeavingServer(uvicorn.Server):
             server.close()
             for queue in queues:
                 accepted = []
-                with queue, contextlib.suppress(OSError):  # until nobody is left: BlockingIOError
+                with queue, contextlib.suppress(OSError):  # BlockingIOError when the queue is empty
                     while True:
                         accepted.append(queue.accept()[0])
                 for connection in accepted:
@@ -162,11 +164,11 @@ class LeavingServer(uvicorn.Server):
                     await loop.connect_accepted_socket(self._protocol, connection)
 
     def _remove_socket_file(self) -> None:
-        """Let no new connection come, before the last queue is read."""
+        """Prevent new connections before the queues are emptied."""
         if self.config.uds:
             Path(self.config.uds).unlink(missing_ok=True)
 
     def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn itself makes them
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # the same call as in uvicorn
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

@@ -1,4 +1,4 @@
-"""Everything that lives as long as the application, and how a route gets at it."""
+"""The services that live as long as the application, and the dependencies that give routes access to them."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from app.accounts import housekeeping
 from app.accounts.service import Accounts
-from app.bookings.service import Bookings, Features
+from app.bookings.service import Bookings
 from app.catalog.service import Catalog
 from app.health.service import Health
 from app.kit import audit, idempotency, outbox
@@ -25,20 +25,20 @@ from app.kit.throttle import Exchange, Throttles
 from app.kit.tokens import Tokens
 from app.kit.watchdog import LoopWatchdog
 from app.notifications.service import Notifications
-from app.office.service import Features as Offices
 from app.office.service import Office
 from app.reviews.service import Reviews
 from app.settings import Settings
 from app.staff.service import Staff
 
-COLLECT = (20_000, 20, 50)
-"""Of the garbage collector: a request leaves hundreds of objects, nearly all of which go without it."""
-HOUSEKEEPING = 600.0  # seconds between rounds
-FILE_WATCH = 1.0  # seconds between two looks whether the database's file is at its path
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Thresholds of the garbage collector. Higher than the default, because reference counting frees nearly all objects of
+a request."""
+HOUSEKEEPING_INTERVAL = 600.0  # seconds
+FILE_CHECK_INTERVAL = 1.0  # seconds between checks that the database file is still at its path
 
 
 class Services:
-    """Made when the application starts, closed when it ends."""
+    """All services, connected to each other. Created when the application starts, closed when it ends."""
 
     def __init__(self, settings: Settings, metrics: Metrics, throttles: Throttles) -> None:
         self.settings = settings
@@ -61,15 +61,27 @@ class Services:
             tokens=self.tokens,
             notifications=self.notifications,
         )
-        self.housekeeping = Background("housekeeping", self._keep_house, every=HOUSEKEEPING)
-        self.file_watch = Background("database-file", self._watch_file, every=FILE_WATCH)
+        self.housekeeping = Background("housekeeping", self._prune, every=HOUSEKEEPING_INTERVAL)
+        self.file_watch = Background("database-file", self._watch_file, every=FILE_CHECK_INTERVAL)
         self.catalog = Catalog(settings, self.database, self.cache)
         self.staff = Staff(settings, self.database, self.accounts)
         self.bookings = Bookings(
-            settings, self.database, Features(self.accounts, self.catalog, self.staff, self.notifications)
+            settings,
+            self.database,
+            accounts=self.accounts,
+            catalog=self.catalog,
+            staff=self.staff,
+            notifications=self.notifications,
         )
         self.reviews = Reviews(self.database, accounts=self.accounts, staff=self.staff, bookings=self.bookings)
-        self.office = Office(settings, self.database, Offices(self.accounts, self.staff, self.bookings, self.outbox))
+        self.office = Office(
+            settings,
+            self.database,
+            accounts=self.accounts,
+            staff=self.staff,
+            bookings=self.bookings,
+            outbox=self.outbox,
+        )
         self.accounts.on_role_change(self.staff.role_changed)
         self.accounts.on_erase(self.staff.erase)
         self.accounts.on_erase(self.reviews.erase)
@@ -89,11 +101,11 @@ class Services:
         metrics.watch_logs()
 
     def start(self) -> None:
-        """Begin what runs beside the requests."""
-        # What is here now stays: the garbage collector need not look at it again, which would take 50 ms each time.
+        """Start the background tasks."""
+        # The objects of the start live until the end. Freezing them saves 50 ms in each full garbage collection.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*COLLECT)
+        gc.set_threshold(*GC_THRESHOLDS)
         self.watchdog.start()
         self.outbox.start()
         self.housekeeping.start()
@@ -101,7 +113,7 @@ class Services:
         self.exchange.background.start()
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Stop the background tasks and close all connections."""
         await self.exchange.background.stop()
         await self.file_watch.stop()
         await self.housekeeping.stop()
@@ -115,27 +127,27 @@ class Services:
         await self.cache.close()
 
     async def _watch_file(self) -> bool:
-        """End the process when another database is at the path: it is started again, and opens that one."""
+        """End the process if another database file is at the path. The restarted process opens that file."""
         if await self.database.keep_file():
-            # The second time, a round later, ends the drain: no request can be answered any more.
+            # A second SIGTERM, one interval later, ends the drain, because no request can be answered.
             os.kill(os.getpid(), signal.SIGTERM)
         return False
 
-    async def _keep_house(self) -> bool:
-        """Delete a little of what is too old to keep; returns whether there is more."""
+    async def _prune(self) -> bool:
+        """Delete a batch of expired rows, and return whether there are more."""
         prunes = (housekeeping.prune, outbox.prune, idempotency.prune, audit.prune)
         deleted = [await self.database.write(prune) for prune in prunes]
         return max(deleted) > 0
 
 
 async def services(request: Request) -> Services:
-    """The services of the application that the request came to."""
+    """Dependency: the services of the application."""
     return cast("Services", request.app.state.services)
 
 
-InServices = Annotated[Services, Depends(services)]
+ServicesDep = Annotated[Services, Depends(services)]
 
 
-def address(request: Request) -> str:
-    """The client's address, as far as the proxy tells it."""
+def client_address(request: Request) -> str:
+    """Return the network address of the client; `unknown` if the proxy has not sent it."""
     return request.client.host if request.client else "unknown"

@@ -1,4 +1,4 @@
-"""Settings of the API, read from the environment; the variable's name is the field's name in capitals."""
+"""Settings of the API from environment variables. A variable has the name of its field in capitals."""
 
 import os
 import re
@@ -19,18 +19,18 @@ from typing_extensions import override
 
 from app.kit.money import is_currency
 
-HASH_MEMORY = 19 * 1024 * 1024  # bytes that one argon2id computation takes
+HASH_MEMORY_BYTES = 19 * 1024 * 1024  # for one argon2id computation
 EX_CONFIG = 78  # sysexits.h
 CGROUP_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
-LONGEST = 4096  # characters of any setting
-_INVISIBLE = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters, and of ends of lines and paragraphs
+MAXIMUM_LENGTH = 4096  # characters of a setting
+_CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")  # Unicode: control characters, line and paragraph separators
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the text has one line per problem, fit for an operator, without secrets.
+    """Settings are missing or wrong. The message has one line per problem for the operator, without secrets.
 
     Attributes:
-        problems: what is wrong and what to write instead, by the variable's name.
+        problems: by name of the variable, the problem and how to fix it.
     """
 
     def __init__(self, problems: Mapping[str, str]) -> None:
@@ -75,13 +75,13 @@ def _host(value: str) -> str:
 
 def _verification(value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  # pydantic calls it
     if value and not info.data.get("smtp_host"):
-        raise ValueError("without SMTP_HOST nobody could ever confirm an address")
+        raise ValueError("without SMTP_HOST no user can verify an address")
     return value
 
 
 def _password(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     if info.data.get("smtp_username") and value is None:
-        raise ValueError("is missing, and SMTP_USERNAME is set")
+        raise ValueError("is missing, but SMTP_USERNAME is set")
     return value
 
 
@@ -139,7 +139,7 @@ def _count(default: int, low: int, high: int) -> int:
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. A field's description completes the sentence "write …"."""
+    """All settings of the operator. The description of a field completes the sentence "write …" in error messages."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=True
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         "UTC", description="a name like Europe/Berlin"
     )
     currency: Annotated[str, AfterValidator(_currency)] = Field(
-        "EUR", description="the three capital letters that ISO 4217 has for a currency, like EUR"
+        "EUR", description="the ISO 4217 code of a currency, like EUR"
     )
     booking_assignment: Literal["automatic", "manual"] = Field("automatic", description="automatic or manual")
     booking_notice_hours: int = _count(2, 0, 720)
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=60,
-        description="the seconds between SIGTERM and the end in which requests are still taken, from 0 to 60",
+        description="the seconds for which requests are still accepted after SIGTERM, from 0 to 60",
     )
     request_timeout: float = _seconds(30)
     database_timeout: float = _seconds(10)
@@ -236,12 +236,12 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _one_line(cls, value: object) -> object:
-        """Refuse what no setting holds: the line break at the end of a file's or a vault's value is a common slip."""
+        """Refuse control characters and long values. A value read from a file or a vault often ends in a line break."""
         if isinstance(value, str):
-            if any(unicodedata.category(letter) in _INVISIBLE for letter in value):
+            if any(unicodedata.category(letter) in _CONTROL_CATEGORIES for letter in value):
                 raise ValueError("holds a line break or another control character")
-            if len(value) > LONGEST:
-                raise ValueError(f"has more than {LONGEST} characters")
+            if len(value) > MAXIMUM_LENGTH:
+                raise ValueError(f"has more than {MAXIMUM_LENGTH} characters")
         return value
 
     @cached_property
@@ -251,21 +251,21 @@ class Settings(BaseSettings):
 
     @cached_property
     def parsed_database_url(self) -> URL:
-        """DATABASE_URL as SQLAlchemy's object."""
+        """DATABASE_URL as an object of SQLAlchemy."""
         return make_url(self.database_url)
 
     @property
     def hash_threads(self) -> int:
-        """Threads that hash passwords: HASH_WORKERS, or one per core within a quarter of the memory limit."""
+        """Number of threads that hash passwords: HASH_WORKERS, or one per core within a quarter of the memory limit."""
         if self.hash_workers:
             return self.hash_workers
         cores = len(os.sched_getaffinity(0))
         limit = _container_memory()
-        return cores if limit is None else max(1, min(cores, limit // 4 // HASH_MEMORY))
+        return cores if limit is None else max(1, min(cores, limit // 4 // HASH_MEMORY_BYTES))
 
 
 def _container_memory() -> int | None:
-    """Bytes that the container may take; None outside a container or without a limit."""
+    """Return the memory limit of the container in bytes; None without a limit."""
     try:
         text = CGROUP_MEMORY_LIMIT.read_text(encoding="ascii").strip()
     except OSError:
@@ -273,8 +273,8 @@ def _container_memory() -> int | None:
     return int(text) if text.isdigit() else None
 
 
-class _GivenSettings(Settings):
-    """Settings that are made of what is given alone."""
+class _ExplicitSettings(Settings):
+    """Settings from the given values only, not from the environment."""
 
     @override
     @classmethod
@@ -282,7 +282,7 @@ class _GivenSettings(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # the base class names it
+        env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -293,7 +293,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
 
     Args:
-        environment: another one than this process's, to check what another machine is going to get.
+        environment: variables to read instead of this process's, to check the settings of another machine.
 
     Raises:
         SettingsError: a value is missing or wrong.
@@ -301,19 +301,19 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         if environment is None:
             return Settings()
-        given: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
-        return _GivenSettings(**given)
+        values: dict[str, Any] = {name.lower(): value for name, value in environment.items() if value}
+        return _ExplicitSettings(**values)
     except ValidationError as error:
         problems = {}
         for problem in error.errors(include_input=False, include_url=False):
             field = str(problem["loc"][0])
-            said = problem["msg"].removeprefix("Value error, ")
-            problems[field.upper()] = f"{said}; write {Settings.model_fields[field].description}"
+            message = problem["msg"].removeprefix("Value error, ")
+            problems[field.upper()] = f"{message}; write {Settings.model_fields[field].description}"
         raise SettingsError(problems) from None
 
 
 def load_settings_or_exit() -> Settings:
-    """For a command: like `load_settings`, but print the problems and end the process with EX_CONFIG."""
+    """Read the settings from the environment. If they are wrong, print the problems and exit with EX_CONFIG."""
     try:
         return load_settings()
     except SettingsError as error:

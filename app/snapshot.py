@@ -1,4 +1,4 @@
-"""`python -m app snapshot FILE`: a copy of the database as it is at one moment, taken beside a running service."""
+"""`python -m app snapshot FILE`: copy the database in one consistent state, also while the service runs."""
 
 import argparse
 import json
@@ -13,40 +13,40 @@ from pathlib import Path
 
 from pysqlite3 import dbapi2
 
-from app.examination import Examination, examine
+from app.database_inspection import DatabaseReport, inspect_database
 from app.kit import sqlite
 from app.settings import load_settings_or_exit
 
-ROOM = 1.1  # of the database's size that must be free
-STEP = 256  # pages that are copied at once when nobody is in a hurry: 1 MB
-LONGEST_PAUSE = 1.0  # seconds
+FREE_SPACE_FACTOR = 1.1  # required free disk space, relative to the size of the database
+PAGES_PER_STEP = 256  # of a gentle copy; 1 MB
+MAXIMUM_PAUSE = 1.0  # seconds
 
 
 class SnapshotError(Exception):
-    """There is no copy; the message says why."""
+    """The snapshot was not taken. The message says why."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy that was taken.
+    """A finished copy of the database.
 
     Attributes:
-        bytes: its size.
-        moment: that it is of, in seconds since the epoch: every write acknowledged before is in it.
-        content: what was found in it.
+        bytes: size of the file.
+        moment: time in seconds since the epoch; the copy holds every write acknowledged before it.
+        content: result of the inspection of the copy.
     """
 
     bytes: int
     moment: float
-    content: Examination
+    content: DatabaseReport
 
 
 def main(arguments: list[str]) -> int:
-    """Copy DATABASE_URL to the named file; returns the exit code."""
+    """Copy the database of DATABASE_URL to a file, and return the exit code."""
     parser = argparse.ArgumentParser("python -m app snapshot")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--gently", action="store_true", help="leave half of the disk's time to others")
-    parser.add_argument("--json", action="store_true", help="for programs: say what is in it")
+    parser.add_argument("--gently", action="store_true", help="use at most half of the disk's time")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the content of the snapshot")
     options = parser.parse_args(arguments)
     database = sqlite.database_file(load_settings_or_exit().parsed_database_url)
     try:
@@ -59,16 +59,16 @@ def main(arguments: list[str]) -> int:
 
 
 def snapshot(database: Path, target: Path, *, gently: bool = False) -> Snapshot:
-    """Copy the database, see that the copy is sound and on the disk.
+    """Copy the database, check the copy and write it to the disk.
 
     Args:
-        database: to be copied.
-        target: the copy.
-        gently: copy in small steps, with a pause after each that is as long as the step: who writes meanwhile waits for
-            the disk hardly longer than usual.
+        database: file of the database.
+        target: file of the copy.
+        gently: copy in small steps, each followed by a pause of the same length, so that other writers hardly wait
+            longer for the disk.
 
     Raises:
-        SnapshotError: something of that failed; there is no file `target`.
+        SnapshotError: a step failed. The file `target` does not exist.
     """
     if target.exists():
         raise SnapshotError(f"{target} exists already")
@@ -76,17 +76,17 @@ def snapshot(database: Path, target: Path, *, gently: bool = False) -> Snapshot:
     try:
         file = sqlite.DatabaseFile(database)
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        needed, free = database.stat().st_size * ROOM, shutil.disk_usage(target.parent).free
+        needed, free = database.stat().st_size * FREE_SPACE_FACTOR, shutil.disk_usage(target.parent).free
         if free < needed:
-            raise SnapshotError(f"it needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free on its disk")
+            raise SnapshotError(f"it needs {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free on its disk")
         part.unlink(missing_ok=True)
         moment = _copy(file, part, gently=gently)
         with closing(dbapi2.connect(part)) as copy:
-            content = examine(copy)
+            content = inspect_database(copy)
         if content.damage:
-            raise SnapshotError(f"the copy is damaged, so the database is: {'; '.join(content.damage)}")
-        with part.open("rb") as copied:
-            os.fsync(copied.fileno())
+            raise SnapshotError(f"the copy is damaged, so the database is too: {'; '.join(content.damage)}")
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
         part.rename(target)
         directory = os.open(target.parent, os.O_RDONLY)
         os.fsync(directory)
@@ -99,31 +99,31 @@ def snapshot(database: Path, target: Path, *, gently: bool = False) -> Snapshot:
 
 
 def _copy(database: sqlite.DatabaseFile, part: Path, *, gently: bool) -> float:
-    """Copy, and return the moment that the copy is of.
+    """Copy the database, and return the time of the copied state.
 
-    All of it within one transaction of the source: otherwise a copy in steps begins anew whenever somebody writes, and
-    may never end.
+    The copy runs within one transaction of the source. Otherwise a copy in steps would restart after each write of
+    another connection, and might never end.
     """
     with closing(database.connect()) as source, closing(dbapi2.connect(part)) as copy:
-        copy.execute("PRAGMA synchronous=OFF")  # it is synchronised at the end, or in each pause
+        copy.execute("PRAGMA synchronous=OFF")  # the file is synchronised at the end, or in each pause
         moment = time.time()
         source.execute(sqlite.READ)
-        source.execute("SELECT 1 FROM sqlite_schema LIMIT 1")  # from here on it sees nothing that is written later
-        source.backup(copy, pages=STEP if gently else -1, progress=_pause(part) if gently else None)
+        source.execute("SELECT 1 FROM sqlite_schema LIMIT 1")  # the first read fixes the state of the transaction
+        source.backup(copy, pages=PAGES_PER_STEP if gently else -1, progress=_pause(part) if gently else None)
         source.execute("ROLLBACK")
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, which needs no others beside it
+        copy.execute("PRAGMA journal_mode=DELETE")  # a single file without a write-ahead log
     return moment
 
 
 def _pause(part: Path) -> Callable[[int, int, int], None]:
-    """Make what is called after each step: it has the step written to the disk, then waits as long as that took."""
-    since = time.monotonic()
+    """Return a callback that writes each step of the copy to the disk, then pauses as long as the step took."""
+    started = time.monotonic()
 
     def pause(_status: int, _remaining: int, _total: int) -> None:
-        nonlocal since
-        with part.open("rb") as copied:
-            os.fdatasync(copied.fileno())
-        time.sleep(min(time.monotonic() - since, LONGEST_PAUSE))
-        since = time.monotonic()
+        nonlocal started
+        with part.open("rb") as written:
+            os.fdatasync(written.fileno())
+        time.sleep(min(time.monotonic() - started, MAXIMUM_PAUSE))
+        started = time.monotonic()
 
     return pause

@@ -1,4 +1,4 @@
-"""Every table of the application; importing this fills `SQLModel.metadata`."""
+"""All tables of the application. The import of this module fills `SQLModel.metadata`."""
 
 from app.accounts import models as accounts
 from app.bookings import models as bookings

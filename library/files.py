@@ -1,38 +1,38 @@
-"""Ansible module: several directories, files and links of a host in one step over the connection."""
+"""Ansible module: manages several directories, files and links in one round trip to the host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: files
-short_description: Sees to several directories, files and links at once
+short_description: Manages several directories, files and links at once
 description:
-  - Does what C(ansible.builtin.file) and C(ansible.builtin.copy) do, for many paths in one step over the connection;
-    each of them takes one step for a directory and two for a file.
-  - Directories come first, then trees, files, links, and what is to be absent. A file is replaced whole or not at all.
-  - Owner, group and mode that are not named are C(root), C(root), and 0755 for a directory, 0644 for a file.
+  - Does what C(ansible.builtin.file) and C(ansible.builtin.copy) do, for many paths in one round trip to the host.
+    Those modules need one round trip for each directory and two for each file.
+  - Processes directories first, then trees, files, links and absent paths. Each file is replaced atomically.
+  - Owner and group default to C(root), the mode to 0755 for a directory and 0644 for a file.
 options:
   directories:
-    description: Directories, made with those above them. Each has C(path), and may have C(owner), C(group) and C(mode).
+    description: Directories, created with their parents. Each has C(path), and may have C(owner), C(group) and C(mode).
     type: list
     elements: dict
   trees:
     description:
-      - Directories that hold these files and nothing else. Each has C(path) and C(files), the content of each file by
-        its path in there, as the lookup C(tree) returns them; and may have C(owner) and C(group).
-      - Their files are no place for secrets, and C(--diff) names those that are new without showing them.
-      - C(keep) are names of files and directories in there that are left alone; compiled Python files by default.
+      - Directories that contain these files and nothing else. Each has C(path) and C(files), a dictionary of contents
+        by relative path, as the lookup C(tree) returns it; and may have C(owner) and C(group).
+      - Must not contain secrets. C(--diff) names new files without their content.
+      - C(keep) lists names of files and directories to leave alone; by default, compiled Python files.
     type: list
     elements: dict
   files:
     description:
       - Files. Each has C(path) and C(content), and may have C(owner), C(group) and C(mode).
-      - C(secret) keeps the content of one out of what C(--diff) shows.
-      - C(validate) is a command that has to accept a new content before it replaces the old one, such as
-        C(nginx -t -c %s); C(%s) stands for a file beside it. What is refused leaves all as it was.
+      - C(secret) hides the content from C(--diff).
+      - C(validate) is a command that must succeed before the file is replaced, such as C(nginx -t -c %s); C(%s) stands
+        for a temporary file with the new content. If it fails, the module fails and the file is unchanged.
     type: list
     elements: dict
   links:
-    description: Symbolic links. Each has C(path) and C(target), which has to exist.
+    description: Symbolic links. Each has C(path) and C(target), which must exist.
     type: list
     elements: dict
   absent:
@@ -41,11 +41,11 @@ options:
     elements: str
   digest_of:
     description: >-
-      A directory whose digest is wanted. While the module is at work, others that name it wait, so the digest is of
-      what this task has written.
+      A directory whose digest is returned. Concurrent runs of this module with the same directory wait for each other,
+      so the digest covers what this task has written.
     type: path
   read_by:
-    description: A unit of systemd whose process reads the files and trees when it starts.
+    description: The systemd unit whose process reads the files and trees when it starts.
     type: str
 """
 EXAMPLES = r"""
@@ -59,16 +59,16 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 paths:
-  description: What was changed, or would have been.
+  description: The paths that were changed, or would be in check mode.
   type: list
   elements: str
 digest:
-  description: SHA-256 of the directory C(digest_of), over name and SHA-256 of each file; empty without one.
+  description: SHA-256 of the directory C(digest_of), over path and SHA-256 of each file; empty without one.
   type: str
 outdated:
   description:
-    - Whether the process of C(read_by) has to be restarted, because it started before the last change of what it reads.
-    - That may be a change of somebody else, or of an earlier run that was interrupted before it could restart anything.
+    - Whether the process of C(read_by) must be restarted, because it started before the last change of its files.
+    - Includes changes that were made by hand, or by an earlier run that was interrupted before the restart.
   type: bool
 """
 
@@ -96,15 +96,15 @@ DIRECTORY_MODE, FILE_MODE = "0755", "0644"
 
 
 def digest(top: Path) -> str:
-    """Return what tells whether a directory holds the same files; as cleaning_service_release.layout.digest does."""
+    """Return a digest of all paths and contents in a directory. Must equal cleaning_service_release.layout.digest."""
     files = sorted(path for path in top.rglob("*") if path.is_file())
     lines = [f"{path.relative_to(top)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @contextlib.contextmanager
-def alone(directory: str | None) -> Iterator[Path | None]:
-    """Let no other process that asks likewise work on a directory; do nothing without one, or where it is not there."""
+def locked(directory: str | None) -> Iterator[Path | None]:
+    """Lock a directory against other runs of this module; yield None if there is no directory to lock."""
     top = Path(directory or "")
     if not directory or not top.is_dir():
         yield None
@@ -117,8 +117,8 @@ def alone(directory: str | None) -> Iterator[Path | None]:
         os.close(handle)
 
 
-class Paths:
-    """Sees to one path after the other and remembers what that changed."""
+class PathManager:
+    """Manages paths one by one and collects the changes."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
@@ -127,7 +127,7 @@ class Paths:
         self._newest = datetime.min.replace(tzinfo=timezone.utc)
 
     def directory(self, wanted: dict[str, str]) -> None:
-        """Make a directory."""
+        """Create a directory."""
         path = Path(wanted["path"])
         if not path.is_dir():
             if os.path.lexists(path):
@@ -140,26 +140,26 @@ class Paths:
         self._attributes({**wanted, "path": str(path.resolve())}, path)
 
     def tree(self, wanted: dict[str, Any]) -> None:
-        """Make a directory hold these files and nothing else."""
+        """Make a directory contain these files and nothing else."""
         top = Path(wanted["path"])
-        contents: dict[str, str] = wanted.pop("files")  # what a module was told goes back to the controller
+        contents: dict[str, str] = wanted.pop("files")  # the module's arguments are sent back to the controller
         directories = {parent for name in contents for parent in Path(name).parents}
-        gone: set[Path] = set()
+        removed: set[Path] = set()
         for path in sorted(top.rglob("*")):
             name = path.relative_to(top)
-            if not gone.isdisjoint(path.parents) or not set(name.parts).isdisjoint(wanted["keep"]):
+            if not removed.isdisjoint(path.parents) or not set(name.parts).isdisjoint(wanted["keep"]):
                 continue
             is_directory = path.is_dir() and not path.is_symlink()
             if not (name in directories if is_directory else name.as_posix() in contents):
-                gone.add(path)
+                removed.add(path)
                 self._remove(path, shutil.rmtree if is_directory else Path.unlink)
         attributes = {"owner": wanted["owner"], "group": wanted["group"]}
         for directory in sorted(directories):
             self.directory({**attributes, "path": str(top / directory), "mode": DIRECTORY_MODE})
         for file, content in contents.items():
             path = top / file
-            show = {"secret": not path.is_file()}  # what is new is named alone
-            self.file({**attributes, **show, "path": str(path), "mode": FILE_MODE, "content": content})
+            options = {"secret": not path.is_file()}  # the diff names a new file without its content
+            self.file({**attributes, **options, "path": str(path), "mode": FILE_MODE, "content": content})
 
     def file(self, wanted: dict[str, Any]) -> None:
         """Write a file."""
@@ -176,7 +176,7 @@ class Paths:
         self._newest = max(self._newest, datetime.fromtimestamp(path.stat().st_mtime, timezone.utc))
 
     def link(self, wanted: dict[str, str]) -> None:
-        """Make a symbolic link."""
+        """Create a symbolic link."""
         path, target = Path(wanted["path"]), wanted["target"]
         if os.path.lexists(path) and not path.is_symlink():
             self._refuse(path, "a link")
@@ -197,7 +197,7 @@ class Paths:
             self._remove(path, Path.unlink)
 
     def outdated(self, unit: str) -> bool:
-        """Tell whether the unit's process has started, and has not seen the last change; False without a unit."""
+        """Whether the unit's process started before the last change; False without a unit or a process."""
         command = ["systemctl", "show", "--property=ExecMainStartTimestamp", "--timestamp=us+utc", "--value", unit]
         started = self._module.run_command(command)[1].split() if unit else []  # such as Thu 2026-11-26 09:00:00.5 UTC
         if not started:
@@ -211,7 +211,7 @@ class Paths:
             remove(path)
 
     def _refuse(self, path: Path, kind: str) -> None:
-        if str(path) in self.changed:  # a dry run has only said that it goes
+        if str(path) in self.changed:  # in check mode it was not really removed
             return
         self._module.fail_json(msg=f"{path} is to be {kind}, and is something else: move it away.", paths=self.changed)
 
@@ -224,22 +224,22 @@ class Paths:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # Nobody reads a secret in the moment before its mode is set.
+            # The mode is set before the file gets its name, so that a secret is never readable.
             self._set_attributes({**wanted, "path": name})
-            said = self._refused(wanted, name)
-            if not said:
+            complaint = self._complaint(wanted, name)
+            if not complaint:
                 new.replace(path)
         finally:
             new.unlink(missing_ok=True)
-        if said:
+        if complaint:
             self.changed.remove(wanted["path"])
-            self._module.fail_json(msg=f"{path} stays as it was: {said}", paths=self.changed)
+            self._module.fail_json(msg=f"{path} is unchanged: {complaint}", paths=self.changed)
 
-    def _refused(self, wanted: dict[str, str], name: str) -> str:
-        """Say why the reader of a file does not accept its new content; nothing where it does."""
+    def _complaint(self, wanted: dict[str, str], name: str) -> str:
+        """Return why the command `validate` rejects the new content; empty if it accepts it."""
         command = [name if word == "%s" else word for word in shlex.split(wanted.get("validate") or "")]
-        code, said, complaint = self._module.run_command(command) if command else (0, "", "")
-        return (complaint or said or f"exit code {code}").replace(name, wanted["path"]).strip() if code else ""
+        code, output, errors = self._module.run_command(command) if command else (0, "", "")
+        return (errors or output or f"exit code {code}").replace(name, wanted["path"]).strip() if code else ""
 
     def _attributes(self, wanted: dict[str, str], path: Path) -> None:
         if self._set_attributes(wanted):
@@ -258,8 +258,8 @@ class Paths:
         self.differences += [f"{path}\n", *difference]
 
 
-class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
-    """Tells the host's journal which paths it sees to, and nothing of what is written there."""
+class FilesModule(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
+    """Logs only the paths to the host's journal, not the contents."""
 
     def _log_invocation(self) -> None:
         wanted = [each["path"] for kind in ("directories", "trees", "files", "links") for each in self.params[kind]]
@@ -267,8 +267,8 @@ class Module(AnsibleModule):  # type: ignore[misc]  # Ansible has no types
 
 
 def main() -> None:
-    """Do what the task says."""
-    module = Module(
+    """Run the module."""
+    module = FilesModule(
         argument_spec={
             "directories": {
                 "type": "list",
@@ -310,14 +310,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    paths, path = Paths(module), ""
+    paths, path = PathManager(module), ""
     try:
         kinds = {"directories": paths.directory, "trees": paths.tree, "files": paths.file, "links": paths.link}
-        with alone(module.params["digest_of"]) as top:
-            for kind, see_to in kinds.items():
+        with locked(module.params["digest_of"]) as top:
+            for kind, manage in kinds.items():
                 for wanted in module.params[kind]:
                     path = wanted["path"]
-                    see_to(wanted)
+                    manage(wanted)
             for path in module.params["absent"]:
                 paths.absent(Path(path))
             found = digest(top) if top else ""

@@ -1,19 +1,19 @@
-"""Ansible module: whether each file system that something is to be put on has room for it."""
+"""Ansible module: checks each file system for enough free space."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: free_space
-short_description: Compares the free space of file systems with what is to be put there
+short_description: Compares the free space of file systems with the space needed on them
 description:
-  - Changes nothing, and does not fail on too little. Each file system is looked at once, for all that lies on it.
-  - A directory that does not exist yet counts where the nearest one above it lies.
+  - Changes nothing, and does not fail when space is short. Directories on the same file system are added up.
+  - For a directory that does not exist yet, the file system of its nearest existing parent counts.
 options:
   megabytes:
-    description: What is needed if all of it lies on one file system; in MB (1024² bytes).
+    description: The space needed if all directories are on one file system, in MB (1024² bytes).
     type: int
   shares:
-    description: Shares of that in percent, by directory. The name C(docker) stands for that of Docker's images.
+    description: Shares of that in percent, by directory. C(docker) stands for Docker's data directory.
     type: dict
 """
 EXAMPLES = r"""
@@ -25,7 +25,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 complaints:
-  description: A sentence for each file system that has too little.
+  description: A sentence for each file system with too little space.
   type: list
   elements: str
 """
@@ -47,7 +47,7 @@ _PERCENT = 100
 
 
 def main() -> None:
-    """Do what the task says."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "megabytes": {"type": "int", "required": True},
@@ -60,13 +60,13 @@ def main() -> None:
 
 
 def complaints(shares: Mapping[str, int], megabytes: int) -> list[str]:
-    """Say which file systems have too little, and for what."""
-    held: dict[Path, dict[Path, int]] = {}
+    """Return a sentence for each file system with too little free space."""
+    shares_by_mount: dict[Path, dict[Path, int]] = {}
     for name, share in shares.items():
         path = docker_root() if name == DOCKER else Path(name)
-        held.setdefault(mount_of(path), {})[path] = share
+        shares_by_mount.setdefault(mount_of(path), {})[path] = share
     found = []
-    for mount, paths in held.items():
+    for mount, paths in shares_by_mount.items():
         needed = -(-megabytes * sum(paths.values()) // _PERCENT)
         free = free_megabytes(mount)
         if free < needed:
@@ -76,31 +76,31 @@ def complaints(shares: Mapping[str, int], megabytes: int) -> list[str]:
 
 
 def mount_of(path: Path) -> Path:
-    """Return where the file system is mounted on which a path lies, or will lie."""
-    there = next(each for each in (path, *path.parents) if each.exists()).resolve()
-    return next(each for each in (there, *there.parents) if os.path.ismount(each))
+    """Return the mount point of the file system that a path is on, or would be created on."""
+    existing = next(each for each in (path, *path.parents) if each.exists()).resolve()
+    return next(each for each in (existing, *existing.parents) if os.path.ismount(each))
 
 
 def free_megabytes(mount: Path) -> int:
-    """Return what programs may still write on a file system."""
+    """Return the space that is available to programs without special rights, in MB."""
     found = os.statvfs(mount)
     return found.f_bavail * found.f_frsize // _MB
 
 
 def docker_root() -> Path:
-    """Return where Docker keeps images: as it says, else as its settings say, else where it does by default."""
+    """Return Docker's data directory: from the running engine, else from its settings, else the default."""
     command = ["docker", "info", "--format", "{{.DockerRootDir}}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
-        said = done.stdout.strip() if done.returncode == 0 else ""
+        root = done.stdout.strip() if done.returncode == 0 else ""
     except (OSError, subprocess.TimeoutExpired):
-        said = ""
-    if not said:
+        root = ""
+    if not root:
         try:
-            said = str(json.loads(DOCKER_SETTINGS.read_text(encoding="utf-8"))["data-root"])
+            root = str(json.loads(DOCKER_SETTINGS.read_text(encoding="utf-8"))["data-root"])
         except (OSError, ValueError, KeyError, TypeError):
             return DOCKER_ROOT
-    return Path(said)
+    return Path(root)
 
 
 if __name__ == "__main__":

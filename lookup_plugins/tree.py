@@ -1,19 +1,19 @@
-"""The files of a directory on the controller, or one digest of them all."""
+"""Ansible lookup: the files of a directory on the controller, or one digest of them."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: tree
-short_description: The content of each file of a directory
+short_description: Contents of all files in a directory
 description:
-  - Returns for each directory a dictionary with the content of each file in it, by its path in there.
-  - Compiled Python files are left out, so that running the tests does not make a new release.
+  - Returns a dictionary for each directory, with the content of each file by relative path.
+  - Ignores compiled Python files, so that running the tests does not cause a new release.
 options:
   _terms:
-    description: Directories on the controller, of text files.
+    description: Directories of text files on the controller.
     required: true
   digest:
-    description: Returns one digest for each directory instead, for naming an image after what it is built from.
+    description: Return a digest of each directory instead, used as the tag of the image that is built from it.
     type: bool
     default: false
 """
@@ -35,10 +35,10 @@ from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):
-    """Looks up directories on the controller."""
+    """Reads directories on the controller."""
 
     def run(self, terms: list[str], variables: object = None, **kwargs: object) -> list[object]:
-        """Return the files of each directory in `terms`, or their digest; a missing or empty directory is an error."""
+        """Return the files of each directory in `terms`, or its digest. A missing or empty directory is an error."""
         self.set_options(var_options=variables, direct=kwargs)
         trees = [self._read(Path(term)) for term in terms]
         return [self._digest(tree) if self.get_option("digest") else self._text(tree) for tree in trees]
@@ -50,14 +50,14 @@ class LookupModule(LookupBase):
             if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
         }
         if not files:
-            raise AnsibleLookupError(f"tree: {root} is missing or holds no file; is the checkout complete?")
+            raise AnsibleLookupError(f"tree: {root} is missing or empty; is the checkout complete?")
         return files
 
     def _text(self, tree: dict[str, bytes]) -> dict[str, str]:
         try:
             return {name: content.decode() for name, content in tree.items()}
         except UnicodeDecodeError as error:
-            raise AnsibleLookupError(f"tree: a file is no text: {error}") from error
+            raise AnsibleLookupError(f"tree: a file is not a text file: {error}") from error
 
     def _digest(self, tree: dict[str, bytes]) -> str:
         digest = hashlib.sha256()

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Brings the service up on the server that it runs on, as root, from whatever state it is in. Safe to run at any time.
-# In a copied checkout, or an unpacked bundle (`make bundle`; then without any network): sets the server up with the same playbook
-# that runs from a laptop. Settings: inventory/local/group_vars/all.yml. Arguments are handed on to ansible-playbook.
-# In /opt/fastapi-backend, where the playbook puts a copy of it: starts what is not running.
+# Sets up or starts the service on this server, as root. Can be run at any time.
+# In a copied checkout, or an unpacked bundle (`make bundle`; then without a network): runs site.yml for this server. The settings are
+# in inventory/local/group_vars/all.yml. Arguments are passed to ansible-playbook.
+# In /opt/fastapi-backend, where the playbook installs a copy of it: starts stopped containers.
 set -euo pipefail
-export TMPDIR=/var/tmp  # on disk: /tmp is memory on many servers, and pip unpacks Ansible there
+export TMPDIR=/var/tmp  # on disk: on many servers /tmp is in memory and too small for pip to unpack Ansible
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
 cd "$root"
 
 fail() { echo "setup_stable: $1" >&2; exit 1; }
 
-start_what_is_there() {
+start_installed_service() {
     systemctl is-active --quiet docker.service || systemctl start docker.service ||
         fail "Docker does not start: journalctl -u docker.service"
-    scripts/release.sh start --by setup_stable.sh || fail "the service is not up; the reason is above."
+    scripts/release.sh start --by setup_stable.sh || fail "the service did not start; the reason is above."
     docker compose --file "$root/docker-compose.stable.yml" ps
     echo "The service is up. More: cleaning-service-monitor status"
 }
@@ -21,10 +21,10 @@ start_what_is_there() {
 [ "$(id -u)" = 0 ] || fail "this needs root: run it with sudo."
 if [ ! -f site.yml ]; then
     if [ ! -s .env ] || [ ! -f docker-compose.stable.yml ]; then
-        fail "$root is no checkout (site.yml is missing), and no service is set up here. Copy the whole checkout, or unpack the bundle."
+        fail "$root is not a checkout (site.yml is missing), and no service is installed here. Copy the whole checkout, or unpack the bundle."
     fi
-    [ "$#" = 0 ] || fail "arguments are for ansible-playbook, and here is no checkout to run it from."
-    start_what_is_there
+    [ "$#" = 0 ] || fail "arguments are for ansible-playbook, which needs a checkout."
+    start_installed_service
     exit
 fi
 command -v apt-get >/dev/null || fail "only Debian and Ubuntu are supported."
@@ -38,7 +38,7 @@ if [ -d bundle ]; then
         fail "this bundle is for the release $(cat bundle/release), and this server runs ${VERSION_CODENAME:-something else}."
     [ "$(cat bundle/architecture)" = "$(dpkg --print-architecture)" ] ||
         fail "this bundle is for $(cat bundle/architecture), and this server is $(dpkg --print-architecture)."
-    # apt sees the bundle's packages and nothing else, for as long as this script runs; its own lists stay as they are.
+    # While this script runs, apt uses the bundle's packages only; its own package lists are unchanged.
     mkdir -p bundle/apt/lists/partial
     echo "deb [trusted=yes] file:$root/bundle/packages ./" >bundle/apt/sources.list
     printf '%s\n' "Dir::Etc::sourcelist \"$root/bundle/apt/sources.list\";" 'Dir::Etc::sourceparts "-";' \

@@ -1,1 +1,1 @@
-"""What the playbook checks on the laptop before anything changes: types, rules, and the programs' own code."""
+"""Checks of the playbook's variables on the controller: types, rules, and the programs' own validation."""

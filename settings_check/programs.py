@@ -1,4 +1,4 @@
-"""What the programs themselves say of what they are going to read: their own code runs here, on the laptop."""
+"""Validate the programs' configuration on the controller, with the programs' own code."""
 
 import json
 import re
@@ -11,23 +11,23 @@ for _directory in (".", "roles/monitor/files", "roles/stack/files"):
     if str(ROOT / _directory) not in sys.path:
         sys.path.insert(0, str(ROOT / _directory))
 
-# Lines that Compose and everybody else read alike. In quotes every character stands for itself, up to the next quote.
+# A line of .env that all readers parse alike. Within single quotes, every character is literal up to the next quote.
 _ENV_LINE = re.compile(r"([A-Z_]+)=(?:'([^'\r\n]*)(?<!\\)'|([A-Za-z0-9_.,:/@+-]*))")
 _ENV_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _MISSING = (
     "{name} is missing on this machine, and the API's settings cannot be checked without it: use the environment that "
-    "`make setup` makes, or install requirements/controller.txt beside Ansible."
+    "`make setup` creates, or install requirements/controller.txt with Ansible."
 )
 
 
 def monitor(text: str, variables: Collection[str]) -> list[str]:
-    """Have the monitor's code check its configuration.
+    """Validate the monitor's configuration; return a sentence for each error.
 
     Args:
-        text: what monitor.json is going to hold.
-        variables: the names of the role's variables.
+        text: the future content of monitor.json.
+        variables: names of the role's variables.
     """
-    from cleaning_service_monitor import checks, config  # noqa: PLC0415  # found there
+    from cleaning_service_monitor import checks, config  # noqa: PLC0415  # importable only now
 
     try:
         config.parse(json.loads(text))
@@ -37,10 +37,10 @@ def monitor(text: str, variables: Collection[str]) -> list[str]:
 
 
 def monitor_variable(key: str, variables: Collection[str]) -> str:
-    """Return the variable that a key of monitor.json comes from; of a list, with the place in it.
+    """Return the variable that a key of monitor.json comes from, with the index if it is a list.
 
-    A variable is named like its key, after `monitor_`; of the groups of keys, `host` is left out, and `alerts` is too
-    where no alert is meant: `alerts.smtp.port` is `monitor_alert_smtp_port`. Two keys are made of other variables.
+    The variable is the key with the prefix `monitor_`. The group `host` is left out, and `alerts` becomes `alert` or is
+    left out: `alerts.smtp.port` is `monitor_alert_smtp_port`. Two keys are built from other variables.
     """
     plain, bracket, place = key.partition("[")
     if plain == "components":
@@ -49,25 +49,25 @@ def monitor_variable(key: str, variables: Collection[str]) -> str:
         return "monitor_reboot_allowed"
     group, _, rest = plain.partition(".")
     own = rest.replace(".", "_")
-    named = (f"monitor_{plain}", f"monitor_{own}", f"monitor_{group.removesuffix('s')}_{own}")
-    found = next((name for name in named if name in variables), f"the key {plain} of monitor.json")
+    candidates = (f"monitor_{plain}", f"monitor_{own}", f"monitor_{group.removesuffix('s')}_{own}")
+    found = next((name for name in candidates if name in variables), f"the key {plain} of monitor.json")
     return f"{found}{bracket}{place}"
 
 
 def api(text: str, _variables: Collection[str]) -> list[str]:
-    """Have the API's code check its environment.
+    """Validate the API's environment; return a sentence for each error.
 
     Args:
-        text: what the file .env is going to hold, with a secret in each place where the host has one.
+        text: the future content of .env, with a placeholder for each secret that only the host knows.
     """
     try:
-        from app.settings import Settings, SettingsError, load_settings  # noqa: PLC0415  # found there
+        from app.settings import Settings, SettingsError, load_settings  # noqa: PLC0415  # importable only now
     except ModuleNotFoundError as error:
         return [_MISSING.format(name=error.name)]
     environment, unreadable = read_env(text)
     if unreadable:
         return [
-            f"stack_{name.lower()} must not hold a single quote or end with a backslash: .env cannot hold that."
+            f"stack_{name.lower()} must not contain a single quote or end with a backslash: .env cannot represent that."
             for name in unreadable
         ]
     names = {field.upper(): f"stack_{field}" for field in Settings.model_fields}
@@ -82,7 +82,7 @@ def api(text: str, _variables: Collection[str]) -> list[str]:
 
 
 def read_env(text: str) -> tuple[dict[str, str], list[str]]:
-    """Read the file .env; returns its variables, and the names of those whose lines cannot be read."""
+    """Parse the text of .env; return its variables, and the names in lines that cannot be parsed."""
     found, unreadable = {}, []
     for line in text.splitlines():
         if not line or line.startswith("#"):
@@ -96,15 +96,15 @@ def read_env(text: str) -> tuple[dict[str, str], list[str]]:
 
 
 def create_admin(text: str, _variables: Collection[str]) -> list[str]:
-    """Have the API's code check the first administrator.
+    """Validate the first administrator's account; return a sentence for each error.
 
     Args:
         text: a JSON object with the keys email, password and full_name.
     """
     try:
-        from pydantic import ValidationError  # noqa: PLC0415  # may be missing
+        from pydantic import ValidationError  # noqa: PLC0415  # may not be installed
 
-        from app.accounts.fields import Administrator  # noqa: PLC0415  # found there
+        from app.accounts.fields import Administrator  # noqa: PLC0415  # importable only now
     except ModuleNotFoundError as error:
         return [_MISSING.format(name=error.name)]
     variables = {"email": "stack_admin_email", "password": "stack_admin_password", "full_name": "stack_admin_name"}

@@ -1,7 +1,7 @@
-"""The rules for what no program of this project reads: Compose, Caddy, Redis, Docker, Debian's packages and paths.
+"""Rules for settings that no program of this project reads, such as those of Compose, Caddy, Redis, Docker and APT.
 
-What the API or the monitor reads has its rules in their own code (app/settings.py, cleaning_service_monitor/config.py),
-which programs.py runs; it has none here, but for what its way into the files takes.
+The rules for settings of the API and the monitor are in their own code (app/settings.py,
+cleaning_service_monitor/config.py), which programs.py runs.
 """
 
 import ipaddress
@@ -18,11 +18,11 @@ _TB = 1024 * 1024  # in MB
 
 @dataclass(frozen=True)
 class Rule:
-    """What a variable must be, besides being of its type.
+    """A rule for a variable's value, in addition to its type.
 
     Attributes:
         wanted: completes the sentence "NAME must be …".
-        accepts: tells whether a value, which is of the variable's type, is that.
+        accepts: whether a value of the variable's type follows the rule.
     """
 
     wanted: str
@@ -57,7 +57,7 @@ def _is_time_zone(name: str) -> bool:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # its name is too long, for instance
+    except OSError:  # such as a name that is too long
         return False
 
 
@@ -69,13 +69,13 @@ def _is_private_network(text: str) -> bool:
     return network.prefixlen == 64 and network.subnet_of(ipaddress.IPv6Network("fc00::/7"))  # noqa: PLR2004
 
 
-# There are sockets in it, whose paths are limited.
+# The directory contains Unix sockets, whose paths have a maximum length.
 _DIRECTORY = _like(r"(/[A-Za-z0-9_.-]+)+", "an absolute path of at most 60 letters, digits, `_`, `.`, `-` and `/`", 60)
 _FILE = Rule("a file on this machine", _is_file)
 _MEMORY = "MB"
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"({_LABEL}\.)+(?=[A-Za-z]){_LABEL}"
-# Neither Caddy nor Compose may find in it what means something to them.
+# Without characters that are special to Caddy or Compose.
 _WEB = r"https?://[^\s\"'`${}\\]+"
 _SERVER = r"https?://[A-Za-z0-9.-]+(:[0-9]+)?"
 _SECRET = _optional(_like("[A-Za-z0-9_-]{32,128}", "32 to 128 letters, digits, `-` or `_`"))
@@ -108,7 +108,7 @@ RULES: Mapping[str, Rule] = {
     "stack_proxy_certificate": _optional(_FILE),
     "stack_proxy_certificate_key": _optional(_FILE),
     "stack_proxy_internal_lifetime_minutes": _between(2, 9999, "minutes"),
-    # Caddy's, Redis's and Compose's files hold them as they are.
+    # Written unquoted into the files of Caddy, Redis and Compose.
     "stack_secret_key": _SECRET,
     "stack_canary_token": _SECRET,
     "stack_proxy_token": _SECRET,
@@ -170,12 +170,12 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def of_stack(values: Mapping[str, Any]) -> Iterator[str]:
-    """Say which of the stack's variables do not go together, a sentence each."""
+def stack_conflicts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Return a sentence for each conflict between the stack's variables."""
     if values["stack_image_source"] == "archive" and not values["stack_image_archive"]:
         yield "stack_image_archive must be a file on this machine: stack_image_source is archive."
     if values["stack_https_port"] in (8080, 8099):
-        yield f"stack_https_port must not be {values['stack_https_port']}, which the proxy needs inside its container."
+        yield f"stack_https_port must not be {values['stack_https_port']}, which the proxy uses in its container."
     if values["stack_https_port"] == values["stack_http_port"] and values["stack_proxy_domain"]:
         yield "stack_https_port must be another port than stack_http_port: with a domain, the proxy listens on both."
     if bool(values["stack_proxy_certificate"]) != bool(values["stack_proxy_certificate_key"]):
@@ -187,14 +187,14 @@ def of_stack(values: Mapping[str, Any]) -> Iterator[str]:
     if chosen and not values["stack_proxy_domain"]:
         yield f"stack_proxy_domain must be set with {chosen[0]}: a certificate needs a name."
     if values["stack_request_timeout"] <= max(values["stack_database_timeout"], values["stack_redis_timeout"]):
-        yield "stack_request_timeout must be larger than stack_database_timeout and stack_redis_timeout: it holds both."
+        yield "stack_request_timeout must be larger than stack_database_timeout and stack_redis_timeout: it spans both."
 
 
-def of_backup(values: Mapping[str, Any]) -> Iterator[str]:
-    """Say which of the backups' variables do not go together, a sentence each."""
+def backup_conflicts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Return a sentence for each conflict between the backups' variables."""
     remote = values["backup_repository"]
     if not remote and not values["backup_local_repository"]:
-        yield "backup_local_repository or backup_repository must be set: backups have to be kept somewhere."
+        yield "backup_local_repository or backup_repository must be set: backups need a repository."
     if not any(values[f"backup_keep_{each}"] for each in ("hourly", "daily", "weekly", "monthly")):
         yield "backup_keep_hourly, _daily, _weekly and _monthly must not all be 0."
     if remote.startswith("sftp:") and not (values["backup_sftp_key"] and values["backup_sftp_host_key"]):
@@ -212,9 +212,12 @@ def of_backup(values: Mapping[str, Any]) -> Iterator[str]:
         yield "backup_replica_sftp_key and backup_replica_sftp_host_key must be set with a backup_replica of SFTP."
 
 
-def of_none(_values: Mapping[str, Any]) -> Iterator[str]:
-    """Say nothing: the variables of most roles do not depend on each other."""
+def no_conflicts(_values: Mapping[str, Any]) -> Iterator[str]:
+    """Return nothing: the variables of most roles do not depend on each other."""
     yield from ()
 
 
-RELATIONS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"stack": of_stack, "backup": of_backup}
+CONFLICTS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    "stack": stack_conflicts,
+    "backup": backup_conflicts,
+}

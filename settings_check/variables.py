@@ -1,4 +1,4 @@
-"""Whether a role's variables are of the types that its meta/argument_specs.yml names, and keep their rules."""
+"""Checks a role's variables against the types in its meta/argument_specs.yml and against the rules."""
 
 import re
 import unicodedata
@@ -6,65 +6,65 @@ from collections.abc import Iterator, Mapping
 from textwrap import shorten
 from typing import Any
 
-from settings_check.rules import RELATIONS, RULES, of_none
+from settings_check.rules import CONFLICTS, RULES, no_conflicts
 
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-_INVISIBLE = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters, and of ends of lines and paragraphs
+_INVISIBLE = ("Cc", "Zl", "Zp")  # Unicode categories of control characters, line separators and paragraph separators
 _LIST_OF = {"str": (str, "strings"), "dict": (dict, "dictionaries")}
 
 
-class WrongError(Exception):
-    """A value is wrong; the text is what follows the variable's name in a sentence."""
+class InvalidValueError(Exception):
+    """A value is invalid; the message continues a sentence that begins with the variable's name."""
 
 
 def complaints(role: str, options: Mapping[str, Mapping[str, Any]], values: Mapping[str, object]) -> list[str]:
-    """Say what is wrong, a sentence each.
+    """Return a sentence for each invalid variable or conflict.
 
     Args:
         role: the role's name.
-        options: its variables, as its argument specification has them.
-        values: what they are. A number, true or false may come as text, as from `-e name=0`.
+        options: the role's argument specification.
+        values: the variables' values. Numbers and booleans may be strings, as from `-e name=0`.
     """
-    typed = {name: _typed_or_wrong(name, option, values[name]) for name, option in options.items()}
-    found = [f"{name} {value}." for name, value in typed.items() if isinstance(value, WrongError)]
-    return found or list(RELATIONS.get(role, of_none)(typed))
+    typed = {name: _converted_or_error(name, option, values[name]) for name, option in options.items()}
+    found = [f"{name} {value}." for name, value in typed.items() if isinstance(value, InvalidValueError)]
+    return found or list(CONFLICTS.get(role, no_conflicts)(typed))
 
 
-def _typed_or_wrong(name: str, option: Mapping[str, Any], value: object) -> object:
+def _converted_or_error(name: str, option: Mapping[str, Any], value: object) -> object:
     try:
-        return _typed(name, option, value)
-    except WrongError as error:
+        return _checked(name, option, value)
+    except InvalidValueError as error:
         return error
 
 
-def _typed(name: str, option: Mapping[str, Any], value: object) -> object:
-    """Return a value in its type.
+def _checked(name: str, option: Mapping[str, Any], value: object) -> object:
+    """Return a value, converted to its type and checked against its rule.
 
     Raises:
-        WrongError: it is not of that type, or breaks its rule.
+        InvalidValueError: the value has another type, or breaks its rule.
     """
     if any(unicodedata.category(letter) in _INVISIBLE for text in _texts(value) for letter in text):
-        raise WrongError("holds a line break or another control character (a value's last one, often): take it out")
+        raise InvalidValueError("contains a line break or another control character, often at its end: remove it")
     shown = "" if option.get("no_log") else f"; it is '{shorten(str(value), 100)}'"
     if option.get("choices") and value not in option["choices"]:
         *others, last = map(str, option["choices"])
-        raise WrongError(f"must be {', '.join(others)} or {last}{shown}")
+        raise InvalidValueError(f"must be {', '.join(others)} or {last}{shown}")
     rule = RULES.get(name)
     try:
         found = _converted(option, value)
     except TypeError as error:
-        raise WrongError(f"must be {rule.wanted if rule else error}{shown}") from None
+        raise InvalidValueError(f"must be {rule.wanted if rule else error}{shown}") from None
     if rule and not rule.accepts(found):
-        raise WrongError(f"must be {rule.wanted}{shown}")
+        raise InvalidValueError(f"must be {rule.wanted}{shown}")
     return found
 
 
 def _converted(option: Mapping[str, Any], value: object) -> object:
-    """Return a value in its type.
+    """Return a value, converted to its type.
 
     Raises:
-        TypeError: it is of another one; the text is what it should be.
+        TypeError: the value has another type; the message names the required one.
     """
     if option["type"] == "int":
         if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE.fullmatch(str(value)):
@@ -85,7 +85,7 @@ def _converted(option: Mapping[str, Any], value: object) -> object:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Return all strings in a value."""
+    """Yield all strings in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a program does to files, in order: what of it a crash would leave, and who could read it in between."""
+"""Records the system calls that decide whether a file survives a crash and who can read it."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ class Step:
         inode: of the file or directory.
         size: bytes of it, before the call.
         mode: of it, before the call.
-        file: whether it is a file, and no link or directory.
+        file: whether it is a regular file.
     """
 
     call: str
@@ -29,7 +29,7 @@ class Step:
 
 
 def watch(patch: pytest.MonkeyPatch) -> list[Step]:
-    """Return a list that gets each of these calls of this process."""
+    """Record each of these calls of this process; return the growing list."""
     steps: list[Step] = []
 
     def noting(call: str) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def watch(patch: pytest.MonkeyPatch) -> list[Step]:
 
 
 def moved(steps: list[Step]) -> list[Step]:
-    """Return the files that got their final names, each of which must be on the disk by then."""
+    """Return the renames of files, and check that each file was flushed before."""
     found = []
     for number, step in enumerate(steps):
         if step.call in ("rename", "replace") and step.file:

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes dist/cleaning-service-bundle-RELEASE.tar: the checkout with all that scripts/setup_stable.sh needs on a server without any
-# network: Debian packages, Python wheels and images, for one Debian release (the argument; trixie by default). And, for
-# stack_image_source: archive, the images alone: dist/cleaning-service-images-RELEASE.tar.gz.
+# Builds dist/cleaning-service-bundle-RELEASE.tar: the checkout with the Debian packages, Python wheels and images that
+# scripts/setup_stable.sh needs on a server without a network. The argument is the Debian release, by default trixie. Also builds
+# dist/cleaning-service-images-RELEASE.tar.gz, the images alone, for stack_image_source: archive.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 release=${1:-trixie}
 [ "$release" = trixie ] || {
-    echo "A bundle can be made for Debian 13 (trixie) alone: the packages of other releases are other ones, or lack Compose v2." >&2
+    echo "Only bundles for Debian 13 (trixie) are supported: other releases have other packages, or none of Compose v2." >&2
     exit 2
 }
 host=cleaning-service-bundle
@@ -15,7 +15,7 @@ work=$PWD/.cache/bundle
 tree=$work/cleaning-service
 target=dist/cleaning-service-bundle-$release.tar
 images=dist/cleaning-service-images-$release.tar.gz
-# What the script needs, and what the roles install.
+# The packages that the script needs and that the roles install.
 packages=(
     python3 python3-venv python3-apt apt-utils iproute2
     ca-certificates curl logrotate procps systemd-timesyncd tzdata
@@ -38,15 +38,15 @@ dpkg --print-architecture >"$tree/bundle/architecture"
 
 echo "== Debian packages"
 include=$(IFS=,; echo "${packages[*]}")
-export TMPDIR=/var/tmp  # /tmp may be memory; mmdebstrap heeds it
-# mmdebstrap hands the new root directory to each hook as $1.
+export TMPDIR=/var/tmp  # used by mmdebstrap; /tmp may be in memory
+# mmdebstrap passes the new root directory to each hook as $1.
 # shellcheck disable=SC2016
 mmdebstrap --quiet --variant=apt --include="$include" --skip=download/empty --skip=essential/unlink \
     --customize-hook='chroot "$1" sh -c "cd /var/cache/apt/archives && apt-ftparchive packages . >Packages"' \
     --customize-hook="sync-out /var/cache/apt/archives $tree/bundle/packages" \
     "$release" /dev/null
 
-echo "== a host on which the images are made"
+echo "== a host that builds the images"
 cat >"$work/inventory/hosts.yml" <<YAML
 all:
   hosts:
@@ -56,7 +56,7 @@ all:
 YAML
 ln -s "$PWD/inventory/demo/group_vars" "$work/inventory/group_vars"
 play molecule/shared/create.yml
-play site.yml --extra-vars backup_replica=/srv/replica  # so that its image is there as well
+play site.yml --extra-vars backup_replica=/srv/replica  # so that the replica's image is included
 docker exec "$host" sh -c \
     'cd /opt/fastapi-backend && docker save $(for file in docker-compose.stable.yml docker-compose.backup.yml; do
         docker compose --file "$file" config --images; done | sort -u)' \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The throwaway host: `demo.sh up` makes it, runs site.yml against it and fills it with a small company (`demo.sh seed`);
-# `demo.sh down` removes it with all that is in it.
+# Manages the throwaway host, a container on this machine: `demo.sh up` creates it, runs site.yml and adds sample data (`demo.sh seed`);
+# `demo.sh down` removes it with its data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ url=http://127.0.0.1:$port
 
 up() {
     if ! docker container inspect "$host" >/dev/null 2>&1 && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-        echo "Port $port is taken on this machine: choose another one, e.g. DEMO_PORT=8090 make up" >&2
+        echo "Port $port is in use on this machine: choose another one, e.g. DEMO_PORT=8090 make up" >&2
         exit 1
     fi
     echo "== looking for an image registry"
@@ -18,9 +18,9 @@ up() {
         export IMAGE_SOURCE=registry
     else
         export IMAGE_SOURCE=debian
-        echo "   none can be reached: the images are built from Debian packages"
+        echo "   none is reachable: the images are built from Debian packages"
     fi
-    echo "== making the host"
+    echo "== creating the host"
     ansible-playbook -i inventory/demo molecule/shared/create.yml
     echo "== running site.yml against it (the first time takes two or three minutes)"
     ansible-playbook -i inventory/demo site.yml
@@ -34,7 +34,7 @@ The booking API runs on a throwaway host on this machine.
   docs    $url/docs
   status  $url/status
 
-Worth trying next:
+To try next:
   curl -sS $url/api/v1/auth/register -H 'Content-Type: application/json' \\
        -d '{"email": "ann@example.com", "password": "correct horse battery", "full_name": "Ann Example"}'
   docker exec $host docker kill cleaning_service_api_stable; docker exec $host tail -f /var/log/cleaning_service_monitor.log
@@ -44,7 +44,7 @@ TEXT
 }
 
 seed() {
-    # In a container of its own: two of these processes do not fit into the memory of one.
+    # In a separate container: a second Python process would exceed the memory limit of the API's.
     docker exec "$host" docker compose --file /opt/fastapi-backend/docker-compose.stable.yml \
         run --rm --no-deps --no-TTY --env LOG_FILE= api seed
 }

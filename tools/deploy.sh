@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Releases the checkout to the hosts of inventory/$INVENTORY. In a pipeline, which has no agent and no files of its own, SSH_KEY,
-# SSH_KNOWN_HOSTS and VAULT_PASSWORD hold what a developer's machine has.
+# Releases the checkout to the hosts of inventory/$INVENTORY. In a CI pipeline, SSH_KEY, SSH_KNOWN_HOSTS and VAULT_PASSWORD replace the
+# SSH agent and the files of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 inventory=inventory/${INVENTORY:?name a directory below inventory/}
 [ -d "$inventory" ] || { echo "There is no $inventory; there are: $(cd inventory && echo *)" >&2; exit 2; }
 secrets=$(mktemp -d)
-trap 'rm -rf "$secrets"; [ -z "${SSH_AGENT_OF_OURS:-}" ] || ssh-agent -k >/dev/null' EXIT
+trap 'rm -rf "$secrets"; [ -z "${STARTED_SSH_AGENT:-}" ] || ssh-agent -k >/dev/null' EXIT
 
 if [ -n "${SSH_KEY:-}" ] && [ -z "${SSH_KNOWN_HOSTS:-}" ]; then
-    echo "SSH_KNOWN_HOSTS is empty: it must hold the servers' lines of known_hosts, or nobody knows who answers." >&2
+    echo "SSH_KNOWN_HOSTS is empty: set it to the servers' lines of known_hosts, so that their identity can be verified." >&2
     exit 2
 fi
 arguments=(--inventory "$inventory")
 if [ -n "${SSH_KEY:-}" ]; then
     eval "$(ssh-agent -s)" >/dev/null
-    SSH_AGENT_OF_OURS=yes
+    STARTED_SSH_AGENT=yes
     ssh-add -q - <<<"$SSH_KEY"
 fi
 if [ -n "${SSH_KNOWN_HOSTS:-}" ]; then

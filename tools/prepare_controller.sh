@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs on this machine what `make up` needs besides Python packages, and starts Docker where nothing does.
-# `prepare_controller.sh tests` installs what the tests and benchmarks need, too.
-# Debian and Ubuntu, as root; elsewhere it says what to install by hand.
+# Installs the programs that `make up` needs on this machine, and starts Docker if it does not run.
+# `prepare_controller.sh tests` also installs the programs for the tests and benchmarks.
+# Needs Debian or Ubuntu, and root; otherwise it prints what to install.
 set -euo pipefail
 
 declare -A package_of=([mmdebstrap]=mmdebstrap [dockerd]=docker.io)
@@ -16,7 +16,7 @@ for program in "${!package_of[@]}"; do
     PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || packages+=("${package_of[$program]}")
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-# An engine elsewhere (Docker Desktop, DOCKER_HOST) serves as well as one installed here.
+# Another engine (Docker Desktop, DOCKER_HOST) can replace a local one.
 if docker info >/dev/null 2>&1; then
     mapfile -t packages < <(printf '%s\n' "${packages[@]}" | grep -v '^docker.io$' || true)
 fi
@@ -25,16 +25,16 @@ if [ "${#packages[@]}" -gt 0 ] && [ -n "${packages[0]}" ]; then
     [ "$(id -u)" = 0 ] || { echo "Please run once: sudo apt-get install --no-install-recommends ${packages[*]}" >&2; exit 1; }
     echo "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    # The tests make their own PostgreSQL servers: none has to run all the time.
+    # The tests start their own PostgreSQL servers; Debian's default one is not needed.
     mkdir -p /etc/postgresql-common/createcluster.d
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/cleaning-service.conf
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" iptables debian-archive-keyring fonts-dejavu-core >/dev/null
-    # Debian 13 keeps the client in a package of its own; earlier releases have no such package.
+    # Debian 13 has a separate package for the client; earlier releases do not.
     command -v docker >/dev/null || apt-get install -y -qq --no-install-recommends docker-cli >/dev/null
 fi
 
-forget_stale_pid() {
+remove_stale_pid_file() {
     [ -f "$1" ] && [ "$(cat "/proc/$(cat "$1")/comm" 2>/dev/null)" != "$2" ] && rm -f "$1"
     return 0
 }
@@ -45,9 +45,9 @@ echo "starting Docker"
 if [ -d /run/systemd/system ]; then
     systemctl start docker.service
 else
-    # An engine that was killed leaves the numbers of its processes behind; they may be somebody else's by now.
-    forget_stale_pid /var/run/docker.pid dockerd
-    forget_stale_pid /var/run/docker/containerd/containerd.pid containerd
+    # A killed engine leaves its PID files behind; other processes may have these ids by now.
+    remove_stale_pid_file /var/run/docker.pid dockerd
+    remove_stale_pid_file /var/run/docker/containerd/containerd.pid containerd
     mkdir -p .cache
     setsid dockerd >.cache/dockerd.log 2>&1 </dev/null &
 fi

@@ -1,4 +1,4 @@
-"""`python -m app create-admin EMAIL [--name NAME]`: the first administrator, or one more; while the API runs."""
+"""`python -m app create-admin EMAIL [--name NAME]`: create an administrator, also while the API runs."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ from app.settings import load_settings_or_exit
 EX_USAGE = 64  # sysexits.h
 
 
-class _Asked(BaseModel):
+class _EmailArgument(BaseModel):
     email: Email
 
 
@@ -37,24 +37,24 @@ class _Parser(argparse.ArgumentParser):
 
 
 class InputError(Exception):
-    """What was typed cannot be used; the text says why."""
+    """An argument or the password is not valid. The message says why."""
 
 
 def main(arguments: list[str]) -> int:
-    """Create the administrator or promote an existing account; returns the exit code.
+    """Create an administrator or promote an existing account, and return the exit code.
 
-    Prints `created`, `promoted` or `unchanged`. An existing account keeps its password, so none is read for it.
+    Prints `created`, `promoted` or `unchanged`. Reads a password only for a new account; an existing one keeps its own.
     """
     parser = _Parser("python -m app create-admin", description="The password of a new account is read from stdin.")
     parser.add_argument("email", help="address of the administrator")
     parser.add_argument("--name", default="Administrator", help="full name, if the account is new")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     settings = load_settings_or_exit()
     with logs.running(settings):
         try:
-            # For what other features do when a role changes; not started.
+            # Services connects the features that react to a change of role. Its background tasks are not needed.
             services = Services(settings, Metrics(), Throttles.of(settings))
-            sys.stdout.write(f"{asyncio.run(_create(services, asked.email, asked.name))}\n")
+            sys.stdout.write(f"{asyncio.run(_create(services, options.email, options.name))}\n")
         except InputError as error:
             sys.stderr.write(f"Nothing has changed: {error}\n")
             return EX_USAGE
@@ -67,15 +67,15 @@ def main(arguments: list[str]) -> int:
 
 async def _create(services: Services, email: str, name: str) -> str:
     try:
-        email = _Asked.model_validate({"email": email}).email
-        known = await services.database.read(lambda session: people.by_email(session, email))
-        if known is not None:
-            return "promoted" if await services.accounts.promote(known.id) else "unchanged"
+        email = _EmailArgument.model_validate({"email": email}).email
+        existing = await services.database.read(lambda session: people.by_email(session, email))
+        if existing is not None:
+            return "promoted" if await services.accounts.promote(existing.id) else "unchanged"
         registration = Registration.model_validate({"email": email, "full_name": name, "password": _read_password()})
         await services.accounts.create_admin(registration)
     except ValidationError as error:
-        wrong = error.errors(include_input=False, include_url=False)[0]
-        raise InputError(f"{wrong['loc'][0]}: {wrong['msg']}") from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise InputError(f"{first['loc'][0]}: {first['msg']}") from None
     finally:
         await services.close()
     return "created"

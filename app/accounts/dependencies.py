@@ -1,4 +1,4 @@
-"""Dependencies that say who sends the request, and whether that role may."""
+"""FastAPI dependencies that authenticate a request and check the role of the user."""
 
 from collections.abc import Collection
 from typing import Annotated, Any
@@ -13,36 +13,36 @@ from app.accounts.sessions import Device
 from app.kit.actor import OFFICE, Actor, Role
 from app.kit.problems import DatabaseUnavailable, DeadlineExceeded, Forbidden, Overloaded, Problem, TooManyRequests
 from app.kit.tokens import Claims, InvalidToken
-from app.services import Services, address
+from app.services import Services, client_address
 
-ALWAYS: tuple[type[Problem], ...] = (TooManyRequests, Overloaded, DatabaseUnavailable, DeadlineExceeded)
-"""What every operation can answer with."""
-SIGNED_IN: tuple[type[Problem], ...] = (InvalidToken, *ALWAYS)
-"""What every operation of a signed-in person can answer with."""
-BY_ROLE: tuple[type[Problem], ...] = (Forbidden, *SIGNED_IN)
-"""What every operation of certain roles can answer with."""
+COMMON_PROBLEMS: tuple[type[Problem], ...] = (TooManyRequests, Overloaded, DatabaseUnavailable, DeadlineExceeded)
+"""Errors of every operation."""
+AUTHENTICATED_PROBLEMS: tuple[type[Problem], ...] = (InvalidToken, *COMMON_PROBLEMS)
+"""Errors of every operation that needs a signed-in user."""
+ROLE_PROBLEMS: tuple[type[Problem], ...] = (Forbidden, *AUTHENTICATED_PROBLEMS)
+"""Errors of every operation that needs a certain role."""
 
 
-class Bearer(SecurityBase):
-    """Dependency: what a good access token says, whether or not its session goes on.
+class BearerToken(SecurityBase):
+    """Dependency: the claims of a valid access token. It does not check that the session is still active.
 
-    It is the security scheme of the documents at the same time: each step of a chain of dependencies costs a
-    request more than looking up the session does.
+    It is also the security scheme of the OpenAPI document, because a second dependency would cost each request more
+    time than the look-up of the session.
     """
 
     def __init__(self) -> None:
         self.scheme_name = "AccessToken"
         self.model = OAuth2(
             flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/api/v1/auth/token")),
-            description="The access token from the login, as `Authorization: Bearer …`",
+            description="The access token of a login, sent as `Authorization: Bearer …`",
         )
 
     async def __call__(self, request: Request) -> Claims:
-        """Read the token.
+        """Validate the token and count the request for the account's rate limit.
 
         Raises:
-            InvalidToken: there is no good one.
-            TooManyRequests: the account has sent too many.
+            InvalidToken: the token is missing or not valid.
+            TooManyRequests: the account has reached its rate limit.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -53,42 +53,41 @@ class Bearer(SecurityBase):
         return claims
 
 
-bearer = Bearer()
-"""For routes without dependencies, whose reads go through `Sessions.read_as`."""
-IN_SESSION: dict[str, Any] = {"security": [{bearer.scheme_name: []}]}
-"""`openapi_extra` of these."""
+bearer_token = BearerToken()
+"""For routes without dependencies, which read with `Sessions.read_as`."""
+AUTHENTICATED_OPERATION: dict[str, Any] = {"security": [{bearer_token.scheme_name: []}]}
+"""`openapi_extra` of routes that call `bearer_token` themselves."""
 
 
-class SignedIn(Bearer):
-    """Dependency: whoever sends the request, if their role may."""
+class RequireRole(BearerToken):
+    """Dependency: the signed-in user, if the user has one of the roles."""
 
     def __init__(self, roles: Collection[Role] = frozenset(Role)) -> None:
-        """Let these roles pass."""
         super().__init__()
         self._roles = frozenset(roles)
 
     @override
-    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]  # the next step from the claims
-        """Say who it is.
+    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]  # returns more than the claims
+        """Return the signed-in user.
 
         Raises:
-            InvalidToken: nobody, or not any more.
-            TooManyRequests: the account has sent too many.
-            Forbidden: the role may not.
+            InvalidToken: the token is not valid, or its session has ended.
+            TooManyRequests: the account has reached its rate limit.
+            Forbidden: the user has another role.
         """
         claims = await super().__call__(request)
         services: Services = request.app.state.services
-        return await services.accounts.sessions.read_as(claims, self._roles, _nothing_else)
+        return await services.accounts.sessions.read_as(claims, self._roles, _return_actor)
 
 
-def _nothing_else(_: Session, actor: Actor) -> Actor:
+def _return_actor(_: Session, actor: Actor) -> Actor:
     return actor
 
 
-InActor = Annotated[Actor, Depends(SignedIn())]
-InClient = Annotated[Actor, Depends(SignedIn({Role.CLIENT}))]
-InOffice = Annotated[Actor, Depends(SignedIn(OFFICE))]
-InAdmin = Annotated[Actor, Depends(SignedIn({Role.ADMIN}))]
+CurrentUser = Annotated[Actor, Depends(RequireRole())]
+CurrentClient = Annotated[Actor, Depends(RequireRole({Role.CLIENT}))]
+CurrentOfficeUser = Annotated[Actor, Depends(RequireRole(OFFICE))]
+CurrentAdmin = Annotated[Actor, Depends(RequireRole({Role.ADMIN}))]
 
 
 USER_AGENT_LENGTH = 200
@@ -96,9 +95,9 @@ ADDRESS_LENGTH = 45
 
 
 async def device(request: Request) -> Device:
-    """Dependency: where the request comes from."""
-    named = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
-    return Device("".join(each for each in named if each.isprintable()), address(request)[:ADDRESS_LENGTH])
+    """Dependency: the device that sends the request."""
+    user_agent = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
+    return Device("".join(each for each in user_agent if each.isprintable()), client_address(request)[:ADDRESS_LENGTH])
 
 
-InDevice = Annotated[Device, Depends(device)]
+RequestDevice = Annotated[Device, Depends(device)]

@@ -1,4 +1,4 @@
-"""What a person's address, name and password may be; apart from the requests, as the playbook reads this too."""
+"""Types of e-mail addresses, names and passwords. A separate module, because the playbook imports it too."""
 
 import unicodedata
 from typing import Annotated
@@ -11,10 +11,10 @@ EMAIL_LENGTH = 254
 
 
 def normalised_email(email: str) -> str:
-    """The form in which an address is stored and looked up.
+    """Return the form in which an address is stored and looked up.
 
     Raises:
-        ValueError: that form is too long, which some letters grow when they are made small.
+        ValueError: the result is too long. Some letters need more characters in lower case.
     """
     normal = unicodedata.normalize("NFC", email.lower())
     if len(normal) > EMAIL_LENGTH:
@@ -26,11 +26,10 @@ Email = Annotated[
     EmailStr,
     StringConstraints(max_length=EMAIL_LENGTH),
     AfterValidator(normalised_email),
-    Field(examples=["anna@example.com"], description="Upper and lower case are the same"),
+    Field(examples=["anna@example.com"], description="Case-insensitive"),
 ]
 FullName = Annotated[
     str,
-    # No control characters.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
     Field(examples=["Anna Petrova"]),
 ]
@@ -44,7 +43,7 @@ NewPassword = Secret[
 
 
 class Administrator(BaseModel):
-    """Whom `create-admin` makes."""
+    """The administrator that the playbook creates with `create-admin`."""
 
     email: Email
     password: NewPassword

@@ -1,4 +1,4 @@
-"""Limits on guessing passwords and on having e-mails sent."""
+"""Rate limits on password guesses and on e-mails that a client can trigger."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,41 +10,43 @@ from app.kit.hashing import PasswordHasher
 from app.kit.ratelimit import Limit, RateLimiter
 from app.settings import Settings
 
-QUARTER = 15 * 60  # seconds
+QUARTER_HOUR = 15 * 60  # seconds
 MAILS_PER_RECIPIENT = Limit("mail", 5, 3600)
 MAILS_PER_CLIENT = Limit("mail-client", 60, 3600)
 
 
-class Guard:
-    """Counts what must not be done too often."""
+class AbuseGuard:
+    """Limits failed password checks and e-mails."""
 
     def __init__(self, settings: Settings, *, database: Database, hasher: PasswordHasher, limiter: RateLimiter) -> None:
         self._database = database
         self._hasher = hasher
         self._limiter = limiter
-        self._failures = Limit("login", settings.login_failures_per_quarter_hour, QUARTER)
-        self._failures_of_client = Limit("login-client", settings.login_failures_per_quarter_hour_per_address, QUARTER)
+        self._failures = Limit("login", settings.login_failures_per_quarter_hour, QUARTER_HOUR)
+        self._client_failures = Limit(
+            "login-client", settings.login_failures_per_quarter_hour_per_address, QUARTER_HOUR
+        )
 
     @asynccontextmanager
-    async def guess(self, *subject: str, client: str | None = None) -> AsyncIterator[None]:
-        """Around a check of a password: only failures count in the end.
+    async def limit_guesses(self, *subject: str, client: str | None = None) -> AsyncIterator[None]:
+        """Context manager around a password check. Only failed checks stay counted.
 
         Args:
-            subject: whose password it is, and who guesses.
-            client: the network address, whose failures are counted for all accounts together; None: they are not.
+            subject: key of the counter, for example the account and the client.
+            client: network address whose failures over all accounts are limited too; None for no such limit.
 
         Raises:
-            TooManyRequests: too many failures.
+            TooManyRequests: there were too many failures.
         """
         limits = [(self._failures, subject)]
         if client is not None:
-            limits.append((self._failures_of_client, (client,)))
+            limits.append((self._client_failures, (client,)))
         taken: list[tuple[Limit, str]] = []
         failed = False
         try:
-            # Counted before the password is checked, so that simultaneous guesses count too.
-            for limit, counted in limits:
-                taken.append((limit, await self._limiter.take(limit, *counted)))  # kept if one is refused
+            # Counting before the check includes simultaneous guesses.
+            for limit, key in limits:
+                taken.append((limit, await self._limiter.take(limit, *key)))  # given back even if a later limit raises
             yield
         except (InvalidCredentials, WrongPassword):
             failed = True
@@ -54,28 +56,28 @@ class Guard:
                 for limit, ticket in taken:
                     await self._limiter.give_back(limit, ticket)
 
-    async def own_password(self, account_id: str, password: str) -> str:
-        """Make sure that the signed-in user knows their password; returns the hash that it was compared to.
+    async def confirm_password(self, account_id: str, password: str) -> str:
+        """Check the password of the signed-in user, and return the hash that it matches.
 
         Raises:
-            TooManyRequests: too many failures.
-            WrongPassword: they do not.
+            TooManyRequests: there were too many failures.
+            WrongPassword: the password is wrong.
         """
-        async with self.guess("own", account_id):
+        async with self.limit_guesses("own", account_id):
             account = await self._database.read(lambda session: session.get_one(UserAccount, account_id))
             if not await self._hasher.verify(password, account.password_hash):
                 raise WrongPassword
             return account.password_hash
 
-    async def mail_to(self, recipient: str, client: str | None = None) -> None:
-        """Count a message that somebody asks to be sent, whether or not it will be.
+    async def count_mail(self, recipient: str, client: str | None = None) -> None:
+        """Count a requested e-mail. It counts even if the service does not send it.
 
         Args:
-            recipient: the address it would go to.
-            client: the network address of whoever asks, None for no limit by it.
+            recipient: e-mail address or account id of the recipient.
+            client: network address of the client; None for no limit per client.
 
         Raises:
-            TooManyRequests: too many.
+            TooManyRequests: too many e-mails were requested.
         """
         if client is not None:
             await self._limiter.take(MAILS_PER_CLIENT, client)

@@ -1,4 +1,4 @@
-"""Takes away what nobody can use any more."""
+"""Deletion of expired sessions and tokens."""
 
 from typing import Any
 
@@ -8,23 +8,24 @@ from sqlmodel import Session, col, select
 from app.accounts.models import LoginSession, OneTimeToken, RefreshToken
 from app.kit.models import now
 
-BATCH = 500
-"""Rows of a table that one round deletes at most, so that no write waits long for it."""
+BATCH_SIZE = 500
+"""Maximum number of rows that one call deletes from a table. Limits how long other writes wait."""
 
 
 def prune(session: Session) -> int:
-    """Delete expired sessions with their refresh tokens, and expired one-time tokens; returns how many rows.
+    """Delete expired sessions with their refresh tokens, and expired one-time tokens.
 
-    Call it again while it returns something.
+    Returns:
+        Number of deleted rows. Call again until it is 0.
     """
-    expired = select(LoginSession.id).where(LoginSession.expires_at < now()).limit(BATCH)
+    expired = select(LoginSession.id).where(LoginSession.expires_at < now()).limit(BATCH_SIZE)
     ended = list(session.exec(expired))
-    tokens = select(RefreshToken.token_hash).where(col(RefreshToken.session_id).in_(ended)).limit(BATCH)
+    tokens = select(RefreshToken.token_hash).where(col(RefreshToken.session_id).in_(ended)).limit(BATCH_SIZE)
     deleted = _delete(session, col(RefreshToken.token_hash), list(session.exec(tokens)))
-    if deleted < BATCH:
-        # All tokens of these sessions are gone: the cascade finds nothing more.
+    if deleted < BATCH_SIZE:
+        # All refresh tokens of these sessions are deleted, so the cascade deletes nothing more.
         deleted += _delete(session, col(LoginSession.id), ended)
-    codes = select(OneTimeToken.token_hash).where(OneTimeToken.expires_at < now()).limit(BATCH)
+    codes = select(OneTimeToken.token_hash).where(OneTimeToken.expires_at < now()).limit(BATCH_SIZE)
     return deleted + _delete(session, col(OneTimeToken.token_hash), list(session.exec(codes)))
 
 

@@ -12,14 +12,14 @@ from app.kit.models import UtcDateTime, identifier, now
 
 
 class Language(StrEnum):
-    """Of the messages that somebody gets."""
+    """Language of the messages to a user."""
 
     ENGLISH = "en"
     RUSSIAN = "ru"
 
 
 class UserAccount(SQLModel, table=True):
-    """A person who can sign in."""
+    """An account of a user."""
 
     __tablename__: ClassVar[str] = "user_account"
     __table_args__ = (
@@ -48,23 +48,23 @@ class UserAccount(SQLModel, table=True):
 
     @property
     def email_verified(self) -> bool:
-        """Whether the owner has proved to read what is sent to `email`."""
+        """Whether the user has confirmed a code sent to `email`."""
         return self.email_verified_at is not None
 
 
-class AccountTerm(SQLModel, table=True):
-    """A word by which the office finds an account: of the name, the e-mail address, the phone number."""
+class SearchTerm(SQLModel, table=True):
+    """A word of an account's name, e-mail address or phone number, for the search by prefix."""
 
     __tablename__: ClassVar[str] = "account_term"
     __table_args__ = (Index(None, "account_id"),)
 
     term: str = Field(sa_type=String(254), primary_key=True)
-    """Lower case, in Unicode's composed form (NFC); searched by its beginning."""
+    """Case-folded, in Unicode's composed form (NFC)."""
     account_id: str = Field(sa_type=String(36), primary_key=True, foreign_key="user_account.id")
 
 
 class LoginSession(SQLModel, table=True):
-    """A login on one device; its refresh tokens are one family."""
+    """A login on one device, and the family of its refresh tokens."""
 
     __tablename__: ClassVar[str] = "login_session"
     __table_args__ = (Index(None, "account_id", "created_at"), Index(None, "expires_at"))
@@ -80,20 +80,20 @@ class LoginSession(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """A refresh token; good for one use, which may be repeated for a moment."""
+    """A refresh token. It is valid for one use, which can be repeated for a short time."""
 
     __tablename__: ClassVar[str] = "refresh_token"
     __table_args__ = (Index(None, "session_id"),)
 
     token_hash: str = Field(sa_type=String(64), primary_key=True)
-    """SHA-256: the token is random, so nothing slower is needed."""
+    """SHA-256, which is enough because the token is random."""
     session_id: str = Field(sa_type=String(36), foreign_key="login_session.id", ondelete="CASCADE")
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
-class Purpose(StrEnum):
-    """What a one-time token is good for."""
+class TokenPurpose(StrEnum):
+    """Purpose of a one-time token."""
 
     VERIFY_EMAIL = "verify_email"
     CHANGE_EMAIL = "change_email"
@@ -101,7 +101,7 @@ class Purpose(StrEnum):
 
 
 class OneTimeToken(SQLModel, table=True):
-    """A secret that was sent by e-mail."""
+    """A one-time code that was sent by e-mail."""
 
     __tablename__: ClassVar[str] = "one_time_token"
     __table_args__ = (
@@ -114,6 +114,6 @@ class OneTimeToken(SQLModel, table=True):
     account_id: str = Field(sa_type=String(36), foreign_key="user_account.id")
     purpose: str = Field(sa_type=String(20))
     email: str = Field(sa_type=String(254), repr=False)
-    """The address that it proves."""
+    """The address that the code confirms."""
     expires_at: datetime = Field(sa_type=UtcDateTime)
     used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -1,4 +1,4 @@
-"""What other features may know of accounts, and how accounts are found."""
+"""Read access of other features to accounts, and the search for accounts."""
 
 import unicodedata
 from collections.abc import Collection
@@ -9,19 +9,19 @@ import sqlalchemy
 from sqlalchemy import bindparam, delete, insert
 from sqlmodel import Session, col, select
 
-from app.accounts.models import AccountTerm, UserAccount
+from app.accounts.models import SearchTerm, UserAccount
 from app.kit.actor import OFFICE, Role
 from app.kit.prepared import Prepared
 
-LAST_CHARACTER = "\U0010ffff"
-TERM_LENGTH = 254
-WORDS = 5
-"""Of a search; more are not looked at."""
+HIGHEST_CHARACTER = "\U0010ffff"
+MAXIMUM_TERM_LENGTH = 254
+MAXIMUM_SEARCH_WORDS = 5
+"""A search ignores further words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account as other features see it."""
+    """The data of an account that other features can read."""
 
     id: str
     full_name: str
@@ -32,12 +32,12 @@ class Person:
     is_active: bool
 
 
-def _person(*columns: Any) -> Person:  # noqa: ANN401  # as the driver gives them
+def _person(*columns: Any) -> Person:  # noqa: ANN401  # the driver has no types
     person = Person(*columns)
     return replace(person, role=Role(person.role))
 
 
-PEOPLE = Prepared(
+PEOPLE_QUERY = Prepared(
     sqlalchemy.select(
         col(UserAccount.id),
         col(UserAccount.full_name),
@@ -52,60 +52,60 @@ PEOPLE = Prepared(
 
 
 def people(session: Session, ids: Collection[str]) -> dict[str, Person]:
-    """These people, by id; those that do not exist are left out."""
-    return {each.id: each for each in PEOPLE.rows(session, among=set(ids))}
+    """Return people by id. Unknown ids are left out."""
+    return {each.id: each for each in PEOPLE_QUERY.rows(session, among=set(ids))}
 
 
-def office(session: Session) -> list[Person]:
-    """All who run the company: active managers and administrators, by id."""
+def office_members(session: Session) -> list[Person]:
+    """Return all active managers and administrators, ordered by id."""
     query = select(UserAccount.id).where(col(UserAccount.role).in_(OFFICE), col(UserAccount.is_active))
     found = people(session, session.exec(query).all())
     return [found[each] for each in sorted(found)]
 
 
 def by_email(session: Session, email: str) -> UserAccount | None:
-    """The account with this (normalised) address."""
+    """Return the account with this normalised e-mail address."""
     return session.exec(select(UserAccount).where(UserAccount.email == email)).one_or_none()
 
 
-def terms(account: UserAccount) -> set[str]:
-    """The words by which an account is found: of the name, the address, the phone number."""
-    words = {*_searched(account.full_name), *_searched(account.email), account.phone or ""} - {""}
-    return {word[:TERM_LENGTH] for word in words}
+def search_terms(account: UserAccount) -> set[str]:
+    """Return the words of the account's name, e-mail address and phone number."""
+    words = {*_search_words(account.full_name), *_search_words(account.email), account.phone or ""} - {""}
+    return {word[:MAXIMUM_TERM_LENGTH] for word in words}
 
 
-def _searched(text: str) -> list[str]:
-    """Its words as they are stored and looked for, whatever the case and the Unicode form they were typed in."""
+def _search_words(text: str) -> list[str]:
+    """Split a text into case-folded words in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).split()
 
 
-def index(session: Session, account: UserAccount) -> None:
-    """Make the account findable by what it says now."""
-    session.execute(delete(AccountTerm).where(col(AccountTerm.account_id) == account.id))
+def update_search_terms(session: Session, account: UserAccount) -> None:
+    """Replace the search terms of a changed account. An erased account has none."""
+    session.execute(delete(SearchTerm).where(col(SearchTerm.account_id) == account.id))
     if account.erased_at is None:
-        index_new(session, account)
+        add_search_terms(session, account)
 
 
-def index_new(session: Session, account: UserAccount) -> None:
-    """Make an account findable that has never been."""
+def add_search_terms(session: Session, account: UserAccount) -> None:
+    """Insert the search terms of a new account."""
     session.connection().execute(
-        insert(AccountTerm), [{"term": term, "account_id": account.id} for term in sorted(terms(account))]
+        insert(SearchTerm), [{"term": term, "account_id": account.id} for term in sorted(search_terms(account))]
     )
 
 
-def find(session: Session, q: str, limit: int) -> list[str]:
-    """Ids of accounts with a term that begins with each word of `q`; `limit` of them at most."""
-    words = sorted({word[:TERM_LENGTH] for word in _searched(q)}, key=len, reverse=True)[:WORDS]
+def search(session: Session, q: str, limit: int) -> list[str]:
+    """Return the ids of at most `limit` accounts. For each word of `q`, one of their terms begins with it."""
+    words = sorted({word[:MAXIMUM_TERM_LENGTH] for word in _search_words(q)}, key=len, reverse=True)
     if not words:
         return []
-    # The longest word first: it is the rarest.
-    query = select(AccountTerm.account_id).distinct().where(*_begins(words[0]))
-    for word in words[1:]:
-        others = select(AccountTerm.account_id).where(*_begins(word))
-        query = query.where(col(AccountTerm.account_id).in_(others))
+    # `words` begins with the longest word, which has the fewest matches.
+    query = select(SearchTerm.account_id).distinct().where(*_starts_with(words[0]))
+    for word in words[1:MAXIMUM_SEARCH_WORDS]:
+        others = select(SearchTerm.account_id).where(*_starts_with(word))
+        query = query.where(col(SearchTerm.account_id).in_(others))
     return list(session.exec(query.limit(limit)))
 
 
-def _begins(word: str) -> tuple[bool, bool]:
-    """The condition, as a range, which the primary key's index serves in any database."""
-    return AccountTerm.term >= word, AccountTerm.term < word + LAST_CHARACTER
+def _starts_with(word: str) -> tuple[bool, bool]:
+    """Condition for a prefix, as a range that every database can look up in the primary key."""
+    return SearchTerm.term >= word, SearchTerm.term < word + HIGHEST_CHARACTER

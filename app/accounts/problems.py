@@ -6,7 +6,7 @@ from app.kit.problems import Problem
 
 
 class EmailTaken(Problem):
-    """Somebody has registered with this address already."""
+    """Another account has this e-mail address."""
 
     status = HTTPStatus.CONFLICT
     slug = "email-taken"
@@ -15,74 +15,76 @@ class EmailTaken(Problem):
 
 
 class InvalidCredentials(Problem):
-    """Unknown address, wrong password or inactive account: which of them is nobody's business."""
+    """The address is unknown, the password is wrong, or the account is inactive. The client must not learn which."""
 
     status = HTTPStatus.UNAUTHORIZED
     slug = "invalid-credentials"
     title = "Wrong e-mail address or password"
-    explanation = "Check both and try again."
+    explanation = "Check the e-mail address and the password, then try again."
     extra_headers = (("WWW-Authenticate", "Bearer"),)
 
 
 class EmailNotVerified(Problem):
-    """The password is right, but nobody has proved yet to read what is sent to the address."""
+    """The password is right, but the e-mail address is not verified yet."""
 
     status = HTTPStatus.FORBIDDEN
     slug = "email-not-verified"
     title = "The e-mail address is not verified"
-    explanation = "Use the code that was sent to the address, or have it sent again."
+    explanation = "Confirm the address with the code from the e-mail, or request a new code."
 
 
 class InvalidRefreshToken(Problem):
-    """Unknown, expired, revoked, or used before and not just now."""
+    """The refresh token is unknown, expired, revoked, or was used too long ago to be repeated."""
 
     status = HTTPStatus.UNAUTHORIZED
     slug = "invalid-refresh-token"
     title = "The refresh token is not valid"
-    explanation = "Log in again. A refresh token that is used again more than 30 seconds later ends its session."
+    explanation = "Log in again. A second use of a refresh token after more than 30 seconds ends its session."
     extra_headers = (("WWW-Authenticate", "Bearer"),)
 
 
 class InvalidCode(Problem):
-    """A one-time code is unknown, expired or used."""
+    """The one-time code is unknown, expired or used."""
 
     status = HTTPStatus.NOT_FOUND
     slug = "invalid-code"
-    title = "There is no such code"
-    explanation = "The code is wrong, expired or used already. Ask for a new one."
+    title = "The code is not valid"
+    explanation = "The code is wrong, expired or already used. Request a new code."
 
 
 class WrongPassword(Problem):
-    """The signed-in user's own password is needed, and this is not it."""
+    """The request confirms an action with the user's own password, and the password is wrong."""
 
     status = HTTPStatus.FORBIDDEN
     slug = "wrong-password"
     title = "The current password is wrong"
-    explanation = "Give the password that you log in with."
+    explanation = "Send the password that you log in with."
 
 
-class MailOff(Problem):
-    """The service is run without e-mail."""
+class MailDisabled(Problem):
+    """The operator has not configured e-mail."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "mail-off"
     title = "This service sends no e-mail"
-    explanation = "E-mail is not set up here. Ask the office for help."
+    explanation = "E-mail is not configured. Ask the office for help."
 
 
 class LastAdmin(Problem):
-    """The company must not be left without somebody who can administer it."""
+    """The change would leave the company without an active administrator."""
 
     status = HTTPStatus.CONFLICT
     slug = "last-admin"
-    title = "An administrator is needed"
-    explanation = "Administrators can neither demote nor deactivate themselves, and the last one cannot leave."
+    title = "The company needs an administrator"
+    explanation = (
+        "Administrators cannot demote or deactivate themselves, and the last administrator cannot erase the account."
+    )
 
 
 class AccountErased(Problem):
-    """What was erased does not come back."""
+    """An erased account cannot be changed or activated."""
 
     status = HTTPStatus.CONFLICT
     slug = "account-erased"
     title = "The account has been erased"
-    explanation = "Its owner has erased it; nothing about it can be changed."
+    explanation = "Its owner has erased it. It cannot be changed."

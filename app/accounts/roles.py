@@ -1,4 +1,4 @@
-"""Who may do what: the one place where a role changes, or an account is switched off."""
+"""Changes of roles, and activation and deactivation of accounts."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ RoleListener = Callable[[Session, str, Role, bool], list[AffectedVisit]]
 
 
 class Roles:
-    """Changes roles, and tells other features."""
+    """Changes roles and activity of accounts, and notifies other features."""
 
     def __init__(self) -> None:
         self.listeners: list[RoleListener] = []
@@ -22,17 +22,17 @@ class Roles:
     def set(
         self, session: Session, account: UserAccount, role: Role, *, is_active: bool, actor_id: str | None
     ) -> list[AffectedVisit] | None:
-        """Set role and activity, with all that follows from it.
+        """Set the role and the activity of an account, record the change and call the listeners.
 
         Args:
-            session: to write with.
-            account: whose.
-            role: the account's from now on.
-            is_active: whether it can be used from now on.
-            actor_id: who does it, None for the operator.
+            session: a session of a write transaction.
+            account: the account to change.
+            role: the new role.
+            is_active: the new activity. Deactivation ends all sessions of the account.
+            actor_id: the account that makes the change; None for the operator.
 
         Returns:
-            The visits that have lost their cleaner by it; None: nothing has changed.
+            The visits that have lost their cleaner because of the change; None if nothing has changed.
         """
         before = Role(account.role)
         if (before, account.is_active) == (role, is_active):
@@ -53,7 +53,7 @@ class Roles:
 
 
 def is_last_admin(session: Session, account: UserAccount) -> bool:
-    """Whether nobody else could administer the company."""
+    """Whether the account is the only active administrator."""
     others = select(UserAccount.id).where(
         UserAccount.role == Role.ADMIN, UserAccount.is_active, UserAccount.id != account.id
     )
@@ -61,5 +61,5 @@ def is_last_admin(session: Session, account: UserAccount) -> bool:
 
 
 def is_admin(account: UserAccount) -> bool:
-    """Whether the account can administer the company."""
+    """Whether the account is an active administrator."""
     return account.is_active and account.role == Role.ADMIN

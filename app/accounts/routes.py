@@ -1,4 +1,4 @@
-"""HTTP routes of the accounts: registration and logins here, the rest included."""
+"""HTTP routes of registration and login, and the list of all routers of the accounts."""
 
 from typing import Annotated
 
@@ -6,16 +6,16 @@ from fastapi import APIRouter, Form, Request, Response, status
 from fastapi.responses import JSONResponse
 
 from app.accounts import routes_me, routes_recovery, routes_users
-from app.accounts.dependencies import ALWAYS, SIGNED_IN, InActor, InDevice
+from app.accounts.dependencies import AUTHENTICATED_PROBLEMS, COMMON_PROBLEMS, CurrentUser, RequestDevice
 from app.accounts.problems import EmailNotVerified, EmailTaken, InvalidCredentials, InvalidRefreshToken
 from app.accounts.schemas import Credentials, Refresh, Registration, TokenForm, TokenPair, User, VerificationSent
 from app.kit.body import StrictRoute
 from app.kit.conditional import set_etag
 from app.kit.idempotency import KEYED, InAttempt
 from app.kit.problems import PayloadTooLarge, ValidationFailed, responses
-from app.services import InServices, address
+from app.services import ServicesDep, client_address
 
-WITH_BODY = (PayloadTooLarge, ValidationFailed)
+BODY_PROBLEMS = (PayloadTooLarge, ValidationFailed)
 
 auth = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
 
@@ -29,16 +29,19 @@ auth = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
     responses={
         status.HTTP_202_ACCEPTED: {
             "model": VerificationSent,
-            "description": "Addresses have to be verified here: look into the mailbox, whether or not it is new",
+            "description": "A message was sent to the address. The answer is the same for new and for known addresses",
         },
-        **responses(EmailTaken, *KEYED, *WITH_BODY, *ALWAYS),
+        **responses(EmailTaken, *KEYED, *BODY_PROBLEMS, *COMMON_PROBLEMS),
     },
 )
 async def register(
-    registration: Registration, request: Request, response: Response, services: InServices, attempt: InAttempt
+    registration: Registration, request: Request, response: Response, services: ServicesDep, attempt: InAttempt
 ) -> User | JSONResponse:
-    """Create an account. Where addresses have to be verified, a code is sent, and the answer is always the same."""
-    account = await services.accounts.register(registration, attempt, address(request))
+    """Create an account.
+
+    If the service requires verified addresses, it sends a code and answers 202, also for an address that is taken.
+    """
+    account = await services.accounts.register(registration, attempt, client_address(request))
     if account is None:
         sent = VerificationSent().model_dump()
         return JSONResponse(sent, status.HTTP_202_ACCEPTED, headers=dict(response.headers))
@@ -51,10 +54,10 @@ async def register(
     "/login",
     summary="Log in",
     operation_id="login",
-    responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
+    responses=responses(InvalidCredentials, EmailNotVerified, *BODY_PROBLEMS, *COMMON_PROBLEMS),
 )
-async def login(credentials: Credentials, services: InServices, device: InDevice) -> TokenPair:
-    """Exchange e-mail address and password for an access token and a refresh token."""
+async def login(credentials: Credentials, services: ServicesDep, device: RequestDevice) -> TokenPair:
+    """Exchange an e-mail address and a password for an access token and a refresh token."""
     return await services.accounts.sessions.log_in(credentials.email, credentials.password, device)
 
 
@@ -62,24 +65,24 @@ async def login(credentials: Credentials, services: InServices, device: InDevice
     "/token",
     summary="Log in with a form",
     operation_id="login_form",
-    responses=responses(InvalidCredentials, EmailNotVerified, *WITH_BODY, *ALWAYS),
+    responses=responses(InvalidCredentials, EmailNotVerified, *BODY_PROBLEMS, *COMMON_PROBLEMS),
 )
-async def login_form(form: Annotated[TokenForm, Form()], services: InServices, device: InDevice) -> TokenPair:
-    """The same for clients that speak OAuth2, like the documentation's page."""
+async def login_form(form: Annotated[TokenForm, Form()], services: ServicesDep, device: RequestDevice) -> TokenPair:
+    """Log in with the OAuth2 password grant, as the documentation page does."""
     return await services.accounts.sessions.log_in(form.username, form.password, device)
 
 
 @auth.post(
     "/refresh",
-    summary="Continue a session",
+    summary="Refresh a session",
     operation_id="refresh",
-    responses=responses(InvalidRefreshToken, *WITH_BODY, *ALWAYS),
+    responses=responses(InvalidRefreshToken, *BODY_PROBLEMS, *COMMON_PROBLEMS),
 )
-async def refresh(body: Refresh, services: InServices) -> TokenPair:
-    """Exchange a refresh token for a new pair.
+async def refresh(body: Refresh, services: ServicesDep) -> TokenPair:
+    """Exchange a refresh token for a new pair of tokens.
 
-    Sent again within 30 seconds of its first use, because no answer came or another tab was faster, it gives the same
-    pair again. A use after that ends the session: somebody has a copy of the token.
+    The same refresh token returns the same pair for 30 seconds after its first use, so that a client can repeat a
+    request without an answer and two tabs can refresh at once. A later use means a stolen token and ends the session.
     """
     return await services.accounts.sessions.refresh(body.refresh_token)
 
@@ -89,10 +92,10 @@ async def refresh(body: Refresh, services: InServices) -> TokenPair:
     summary="Log out",
     operation_id="logout",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(*SIGNED_IN),
+    responses=responses(*AUTHENTICATED_PROBLEMS),
 )
-async def logout(actor: InActor, services: InServices) -> None:
-    """End this session: its access token and its refresh token are void at once."""
+async def logout(actor: CurrentUser, services: ServicesDep) -> None:
+    """End this session. Its access token and its refresh token become invalid at once."""
     await services.accounts.sessions.log_out(actor)
 
 
@@ -101,10 +104,10 @@ async def logout(actor: InActor, services: InServices) -> None:
     summary="Log out everywhere",
     operation_id="logout_everywhere",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(*SIGNED_IN),
+    responses=responses(*AUTHENTICATED_PROBLEMS),
 )
-async def logout_everywhere(actor: InActor, services: InServices) -> None:
-    """End all of the user's sessions, this one too."""
+async def logout_everywhere(actor: CurrentUser, services: ServicesDep) -> None:
+    """End all sessions of the user, including this one."""
     await services.accounts.sessions.log_out_everywhere(actor)
 
 

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Request, status
 
-from app.accounts.dependencies import ALWAYS
-from app.accounts.problems import EmailTaken, InvalidCode, MailOff
+from app.accounts.dependencies import COMMON_PROBLEMS
+from app.accounts.problems import EmailTaken, InvalidCode, MailDisabled
 from app.accounts.schemas import CodeOnly, EmailOnly, MessageSent, PasswordReset
 from app.kit.body import StrictRoute
 from app.kit.problems import PayloadTooLarge, Problem, ValidationFailed, responses
-from app.services import InServices, address
+from app.services import ServicesDep, client_address
 
-OPEN: tuple[type[Problem], ...] = (PayloadTooLarge, ValidationFailed, *ALWAYS)
+PUBLIC_BODY_PROBLEMS: tuple[type[Problem], ...] = (PayloadTooLarge, ValidationFailed, *COMMON_PROBLEMS)
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute)
 
@@ -19,46 +19,46 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute
     summary="Verify an e-mail address",
     operation_id="verify_email",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(InvalidCode, EmailTaken, *OPEN),
+    responses=responses(InvalidCode, EmailTaken, *PUBLIC_BODY_PROBLEMS),
 )
-async def verify_email(body: CodeOnly, services: InServices) -> None:
-    """Prove with the code that was sent there to read an address: the registered one, or the one to change to."""
+async def verify_email(body: CodeOnly, services: ServicesDep) -> None:
+    """Confirm the registered address, or the new address after a change, with the code that was sent to it."""
     await services.accounts.recovery.verify(body.token)
 
 
 @router.post(
     "/email/resend",
-    summary="Send the verification again",
+    summary="Resend the verification code",
     operation_id="resend_verification",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(MailOff, *OPEN),
+    responses=responses(MailDisabled, *PUBLIC_BODY_PROBLEMS),
 )
-async def resend_verification(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
-    """Send another code to the address if it waits for one. The answer is the same for any address."""
-    await services.accounts.recovery.send_verification(body.email, address(request))
+async def resend_verification(body: EmailOnly, request: Request, services: ServicesDep) -> MessageSent:
+    """Send a new code if the address belongs to an unverified account. The answer is the same for any address."""
+    await services.accounts.recovery.send_verification(body.email, client_address(request))
     return MessageSent()
 
 
 @router.post(
     "/password/forgot",
-    summary="Forgot the password",
+    summary="Request a password reset",
     operation_id="forgot_password",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(MailOff, *OPEN),
+    responses=responses(MailDisabled, *PUBLIC_BODY_PROBLEMS),
 )
-async def forgot_password(body: EmailOnly, request: Request, services: InServices) -> MessageSent:
-    """Send a code for a new password to the address if it has an account. The answer is the same for any address."""
-    await services.accounts.recovery.send_reset(body.email, address(request))
+async def forgot_password(body: EmailOnly, request: Request, services: ServicesDep) -> MessageSent:
+    """Send a reset code if the address belongs to an account. The answer is the same for any address."""
+    await services.accounts.recovery.send_reset(body.email, client_address(request))
     return MessageSent()
 
 
 @router.post(
     "/password/reset",
-    summary="Set a new password with a code",
+    summary="Reset the password",
     operation_id="reset_password",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(InvalidCode, *OPEN),
+    responses=responses(InvalidCode, *PUBLIC_BODY_PROBLEMS),
 )
-async def reset_password(body: PasswordReset, services: InServices) -> None:
-    """Set a new password with the code that was sent by e-mail. Ends all sessions."""
+async def reset_password(body: PasswordReset, services: ServicesDep) -> None:
+    """Set a new password with the code that was sent by e-mail, and end all sessions of the user."""
     await services.accounts.recovery.reset_password(body.token, body.new_password)

@@ -1,4 +1,4 @@
-"""What can be done with accounts: registration and the profile here, the rest in the parts."""
+"""Entry point to the accounts: registration, profiles, and the services for the other tasks."""
 
 import uuid
 from collections.abc import Collection
@@ -8,14 +8,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from app.accounts import codes, people
-from app.accounts.directory import Directory
+from app.accounts.directory import AccountDirectory
 from app.accounts.fields import NewPassword
-from app.accounts.guard import Guard
-from app.accounts.models import Purpose, UserAccount
+from app.accounts.guard import AbuseGuard
+from app.accounts.models import TokenPurpose, UserAccount
 from app.accounts.people import Person
 from app.accounts.privacy import EraseListener, Exporter, Privacy
 from app.accounts.problems import AccountErased, EmailTaken
-from app.accounts.recovery import VERIFY_WITHIN, Recovery, recipient
+from app.accounts.recovery import VERIFICATION_LIFETIME, AccountRecovery, recipient
 from app.accounts.roles import RoleListener, Roles
 from app.accounts.schemas import ProfileChange, Registration
 from app.accounts.sessions import Sessions
@@ -32,22 +32,22 @@ from app.settings import Settings
 
 __all__ = ["Accounts", "Person"]
 
-ANONYMOUS = "anonymous"
-"""Whose Idempotency-Keys those of registrations are."""
-FOUND = 50
+ANONYMOUS_SCOPE = "anonymous"
+"""Scope of the Idempotency-Keys of registrations."""
+SEARCH_LIMIT = 50
 
 
-class Registered(BaseModel):
-    """What a registration came to; kept for repetitions, so there is nothing personal in it."""
+class RegistrationOutcome(BaseModel):
+    """The outcome of a registration. It is stored under the Idempotency-Key, so it holds no personal data."""
 
     account_id: str | None
-    """None when the answer must not tell whether there is an account."""
+    """None if the answer must not reveal whether the account existed before."""
 
 
 class Accounts:
-    """Registration and the signed-in user; what other features may know of accounts."""
+    """Registers users, changes profiles, and gives other features access to accounts."""
 
-    def __init__(  # noqa: PLR0913  # what it works with
+    def __init__(  # noqa: PLR0913  # its dependencies
         self,
         settings: Settings,
         *,
@@ -57,7 +57,7 @@ class Accounts:
         tokens: Tokens,
         notifications: Notifications,
     ) -> None:
-        guard = Guard(settings, database=database, hasher=hasher, limiter=limiter)
+        guard = AbuseGuard(settings, database=database, hasher=hasher, limiter=limiter)
         self._database = database
         self._hasher = hasher
         self._limiter = limiter
@@ -67,36 +67,38 @@ class Accounts:
         self._verification_required = settings.email_verification_required
         self._registrations = Limit("registration", settings.registrations_per_minute, 60)
         self.sessions = Sessions(settings, database=database, hasher=hasher, tokens=tokens, guard=guard)
-        self.recovery = Recovery(database=database, hasher=hasher, notifications=notifications, guard=guard)
-        self.directory = Directory(database=database, roles=self._roles)
+        self.recovery = AccountRecovery(database=database, hasher=hasher, notifications=notifications, guard=guard)
+        self.directory = AccountDirectory(database=database, roles=self._roles)
         self.privacy = Privacy(database=database, roles=self._roles, guard=guard, notifications=notifications)
 
     async def register(self, registration: Registration, attempt: Attempt, address: str) -> UserAccount | None:
         """Create an account.
 
         Args:
-            registration: who it is.
+            registration: data of the new user.
             attempt: the request, which may be a repetition.
-            address: the client's, for the rate limit.
+            address: network address of the client, for the rate limit.
 
         Returns:
-            The account; None when e-mail addresses have to be verified, whether or not there was an account.
+            The account; None if e-mail addresses must be verified, whether or not the account existed before.
 
         Raises:
-            TooManyRequests: too many registrations from this address, or messages to this e-mail address.
-            EmailTaken: the e-mail address has an account already, and addresses need not be verified.
+            TooManyRequests: too many registrations from this address, or e-mails to this e-mail address.
+            EmailTaken: another account has the e-mail address, and addresses need not be verified.
             IdempotencyKeyReused: the key belongs to another request.
             Overloaded: too many registrations are waiting.
-            DatabaseUnavailable: it could not be written in time.
+            DatabaseUnavailable: the database did not answer in time.
         """
         await self._limiter.take(self._registrations, address)
         if self._verification_required:
-            await self._guard.mail_to(registration.email)
-        account = await self._prepare(registration)
+            await self._guard.count_mail(registration.email)
+        account = await self._new_account(registration)
 
         def work(session: Session) -> UserAccount | None:
-            done = attempt.once(session, ANONYMOUS, Registered, lambda: self._enrol(session, account))
-            return session.get(UserAccount, done.account_id) if done.account_id else None
+            outcome = attempt.once(
+                session, ANONYMOUS_SCOPE, RegistrationOutcome, lambda: self._create_account(session, account)
+            )
+            return session.get(UserAccount, outcome.account_id) if outcome.account_id else None
 
         try:
             return await self._database.write(work)
@@ -104,23 +106,23 @@ class Accounts:
             raise EmailTaken from error
 
     async def rehearse_registration(self) -> None:
-        """Go the whole way of a registration and take it back; raises what `register` does."""
-        account = await self._prepare(
+        """Run a complete registration and roll it back. Raises the errors of `register`."""
+        account = await self._new_account(
             Registration(
                 email=f"{uuid.uuid4().hex}@canary.example",
                 password=NewPassword(uuid.uuid4().hex),
                 full_name="Canary",
             )
         )
-        await self._database.rehearse(lambda session: self._enrol(session, account))
+        await self._database.rehearse(lambda session: self._create_account(session, account))
 
     async def create_admin(self, registration: Registration) -> None:
-        """Create an administrator whose address the operator vouches for.
+        """Create an administrator. The e-mail address counts as verified.
 
         Raises:
-            EmailTaken: the e-mail address has an account already.
+            EmailTaken: another account has the e-mail address.
         """
-        account = await self._prepare(registration)
+        account = await self._new_account(registration)
         account.email_verified_at = now()
 
         def work(session: Session) -> None:
@@ -133,10 +135,10 @@ class Accounts:
             raise EmailTaken from error
 
     async def promote(self, account_id: str) -> bool:
-        """Make an account an active administrator's; returns whether anything has changed.
+        """Make an account an active administrator, and return whether it has changed.
 
         Raises:
-            AccountErased: it has been erased.
+            AccountErased: the account has been erased.
         """
 
         def work(session: Session) -> bool:
@@ -148,14 +150,14 @@ class Accounts:
         return await self._database.write(work)
 
     def account(self, session: Session, actor: Actor) -> UserAccount:
-        """The actor's own account."""
+        """Return the actor's own account."""
         return session.get_one(UserAccount, actor.id)
 
     async def change_profile(self, actor: Actor, change: ProfileChange, expected: Expected) -> UserAccount:
         """Change the actor's own account.
 
         Raises:
-            PreconditionFailed: it has changed meanwhile.
+            PreconditionFailed: the account has another version than `expected`.
         """
 
         def work(session: Session) -> UserAccount:
@@ -165,51 +167,51 @@ class Accounts:
             if changes:
                 account.sqlmodel_update(changes)
                 account.version += 1
-                people.index(session, account)
+                people.update_search_terms(session, account)
             return account
 
         return await self._database.write(work)
 
     def person(self, session: Session, account_id: str) -> Person | None:
-        """This person, erased ones too."""
+        """Return a person, also an erased one."""
         return people.people(session, [account_id]).get(account_id)
 
     def people(self, session: Session, ids: Collection[str]) -> dict[str, Person]:
-        """These people, by id; those that do not exist are left out. At most some hundreds."""
+        """Return people by id. Unknown ids are left out. For up to a few hundred ids."""
         return people.people(session, ids)
 
-    def office(self, session: Session) -> list[Person]:
-        """All active managers and administrators."""
-        return people.office(session)
+    def office_members(self, session: Session) -> list[Person]:
+        """Return all active managers and administrators."""
+        return people.office_members(session)
 
     def lock(self, session: Session, account_id: str) -> None:
-        """Let one transaction at a time do what follows for this account, where the database can write several."""
+        """Lock the account until the end of the transaction, in a database with several concurrent writers."""
         session.get(UserAccount, account_id, with_for_update={"key_share": True})
 
-    def find(self, session: Session, q: str, limit: int = FOUND) -> list[str]:
-        """Ids of accounts of which a word of the name, the e-mail address or the phone begins with each word of `q`."""
-        return people.find(session, q, limit)
+    def search(self, session: Session, q: str, limit: int = SEARCH_LIMIT) -> list[str]:
+        """Return ids of accounts. Each word of `q` begins a word of their name, e-mail address or phone number."""
+        return people.search(session, q, limit)
 
     def on_role_change(self, listener: RoleListener) -> None:
-        """Have `listener(session, account_id, role, is_active)` called in the transaction that changes either.
+        """Call `listener(session, account_id, role, is_active)` within each transaction that changes either.
 
-        It returns the visits that have lost their cleaner by it.
+        The listener returns the visits that have lost their cleaner because of the change.
         """
         self._roles.listeners.append(listener)
 
     def on_erase(self, listener: EraseListener) -> None:
-        """Have `listener(session, account_id)` called in the transaction, before the account loses name and address.
+        """Call `listener(session, account_id)` within the transaction, before the name and address are erased.
 
-        It may return ids of what is the person's in the audit log.
+        The listener can return ids of audit log subjects that belong to the user.
         """
         self.privacy.listeners.append(listener)
 
     def on_export(self, name: str, exporter: Exporter) -> None:
-        """Add what `exporter(session, account_id)` returns (fit for JSON) to a user's data, under `name`."""
+        """Add the JSON-compatible result of `exporter(session, account_id)` to the export of a user, under `name`."""
         self.privacy.exporters[name] = exporter
 
-    async def _prepare(self, registration: Registration) -> UserAccount:
-        """The row to insert; hashed here because a transaction must not wait for a hash."""
+    async def _new_account(self, registration: Registration) -> UserAccount:
+        """Build the row of a new account. The password is hashed here, because a transaction must not wait for it."""
         return UserAccount(
             email=registration.email,
             password_hash=await self._hasher.hash(registration.password.get_secret_value()),
@@ -218,20 +220,20 @@ class Accounts:
             language=registration.language,
         )
 
-    def _enrol(self, session: Session, account: UserAccount) -> Registered:
+    def _create_account(self, session: Session, account: UserAccount) -> RegistrationOutcome:
         if not self._verification_required:
             _insert(session, account)
-            return Registered(account_id=account.id)
+            return RegistrationOutcome(account_id=account.id)
         if known := people.by_email(session, account.email):
             self._notifications.notify(session, Template.EMAIL_TAKEN, recipient(known))
-            return Registered(account_id=None)
+            return RegistrationOutcome(account_id=None)
         _insert(session, account)
-        code = codes.issue(session, account, Purpose.VERIFY_EMAIL, account.email, now() + VERIFY_WITHIN)
+        code = codes.issue(session, account, TokenPurpose.VERIFY_EMAIL, account.email, now() + VERIFICATION_LIFETIME)
         self._notifications.notify(session, Template.VERIFY_EMAIL, recipient(account), code=code)
-        return Registered(account_id=None)
+        return RegistrationOutcome(account_id=None)
 
 
 def _insert(session: Session, account: UserAccount) -> None:
     session.add(account)
-    session.flush()  # an address that is taken is refused here
-    people.index_new(session, account)
+    session.flush()  # raises IntegrityError if another account has the address
+    people.add_search_terms(session, account)

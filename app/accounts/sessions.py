@@ -1,8 +1,9 @@
-"""Logins: an access token for a quarter of an hour, and refresh tokens that are used once and replaced.
+"""Login sessions with short-lived access tokens and rotating refresh tokens.
 
-Two tabs refresh at the same moment, and an answer is lost on the way: both look like a stolen token. So a token that is
-sent again within REPEATABLE of its first use gets the same pair again. That pair is not stored: the refresh token is
-derived from the one before it with SECRET_KEY, the access token from both and the moment of the first use, which is.
+Two tabs that refresh at once, or a lost answer, look like the use of a stolen token. Therefore a refresh token that is
+sent again within REFRESH_REPEAT_WINDOW of its first use returns the same pair of tokens. The pair is not stored: the
+new refresh token is derived from the old one with SECRET_KEY, and the access token from the new refresh token and the
+stored time of the first use.
 """
 
 from collections.abc import Callable, Collection
@@ -15,8 +16,8 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.accounts import people
-from app.accounts.codes import derive, digest, new_secret
-from app.accounts.guard import Guard
+from app.accounts.codes import derive_secret, digest, new_secret
+from app.accounts.guard import AbuseGuard
 from app.accounts.models import LoginSession, RefreshToken, UserAccount
 from app.accounts.problems import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
 from app.accounts.schemas import Login, Password, TokenPair
@@ -33,14 +34,13 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-ATTEMPTS = 2
-"""Of a login whose password is stored anew (not changed: hashed with better parameters) at the same moment."""
+LOGIN_ATTEMPTS = 2
+"""A login is repeated if a simultaneous one has replaced the stored hash with a stronger hash of the same password."""
 
-REPEATABLE = timedelta(seconds=30)
-"""After its first use a refresh token gives the same pair again; longer than a client waits for an answer and asks
-again."""
+REFRESH_REPEAT_WINDOW = timedelta(seconds=30)
+"""Time in which a used refresh token returns the same pair again. Longer than a client's time-out before it retries."""
 
-ROLE = Prepared(
+ROLE_QUERY = Prepared(
     select(col(UserAccount.role))
     .join(LoginSession, col(LoginSession.account_id) == col(UserAccount.id))
     .where(
@@ -52,24 +52,24 @@ ROLE = Prepared(
     ),
     Role,
 )
-"""Of an active account in a session that has not ended; every request asks for it."""
+"""Role of an active account in an active session. Every authenticated request runs this query."""
 
-ORDER: Any = (col(LoginSession.created_at), col(LoginSession.id))
+SORT_COLUMNS: Any = (col(LoginSession.created_at), col(LoginSession.id))
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a request comes from."""
+    """The device that sends a request."""
 
     user_agent: str
     address: str
 
 
 class Sessions:
-    """Begins, continues and ends logins."""
+    """Starts, refreshes and ends login sessions."""
 
     def __init__(
-        self, settings: Settings, *, database: Database, hasher: PasswordHasher, tokens: Tokens, guard: Guard
+        self, settings: Settings, *, database: Database, hasher: PasswordHasher, tokens: Tokens, guard: AbuseGuard
     ) -> None:
         self._database = database
         self._hasher = hasher
@@ -80,33 +80,37 @@ class Sessions:
         self._verification_required = settings.email_verification_required
 
     async def log_in(self, email: str, password: Password, device: Device) -> TokenPair:
-        """Check the credentials and begin a session.
+        """Check the credentials and start a session.
 
         Raises:
-            TooManyRequests: too many failures for this account from this address.
-            InvalidCredentials: they are wrong, or the account is inactive.
-            EmailNotVerified: they are right, but the address has to be verified first.
+            TooManyRequests: too many failures for this account and client, or for this client.
+            InvalidCredentials: the credentials are wrong, or the account is inactive.
+            EmailNotVerified: the credentials are right, but the e-mail address must be verified first.
             Overloaded: too many logins are waiting.
-            DatabaseUnavailable: it could not be read or written in time.
+            DatabaseUnavailable: the database did not answer in time.
         """
-        async with self._guard.guess(email, device.address, client=device.address):
-            for _ in range(ATTEMPTS):
-                outcome = await self._try(email, password.get_secret_value(), device)
+        async with self._guard.limit_guesses(email, device.address, client=device.address):
+            for _ in range(LOGIN_ATTEMPTS):
+                outcome = await self._attempt_login(email, password.get_secret_value(), device)
                 if isinstance(outcome, TokenPair):
                     return outcome
                 if isinstance(outcome, Problem):
                     raise outcome
             raise InvalidCredentials
 
-    async def _try(self, email: str, password: str, device: Device) -> TokenPair | Problem | None:
-        """One read, one hash, one write, whether there is such an account or not. None: it has to be repeated."""
+    async def _attempt_login(self, email: str, password: str, device: Device) -> TokenPair | Problem | None:
+        """Do one read, one hash and one write, so that the duration does not reveal whether the account exists.
+
+        Returns:
+            The tokens, or the error to raise; None if the login must be repeated.
+        """
         found = await self._database.read(lambda session: people.by_email(session, email))
         matches, better = await self._hasher.verify_and_update(password, found.password_hash if found else None)
         seen = found.password_hash if found is not None and matches else None
         refresh_token = new_secret()
 
         def begin(session: Session) -> LoginSession | Problem | None:
-            # Read again: it may have changed while the password was compared.
+            # Read again, because the account may have changed while the password was compared.
             account = session.get(UserAccount, found.id) if found else None
             if account is None or not account.is_active or seen is None:
                 audit.record(session, "login.failed", actor_id=None, subject_id=account.id if account else None)
@@ -120,52 +124,52 @@ class Sessions:
             audit.record(session, "login.succeeded", actor_id=account.id, subject_id=account.id)
             return self._begin(session, account.id, device, refresh_token)
 
-        # The failures are returned, not raised: what is in the audit log must stay.
+        # The errors are returned, not raised, so that the audit log entry is committed.
         outcome = await self._database.write(begin)
         return self._pair(outcome, refresh_token) if isinstance(outcome, LoginSession) else outcome
 
     async def refresh(self, refresh_token: str) -> TokenPair:
-        """Replace a refresh token by a new pair, the same one within REPEATABLE.
+        """Replace a refresh token with a new pair. A repetition within REFRESH_REPEAT_WINDOW returns the same pair.
 
-        One that was used before that is stolen: its session ends.
+        A later use is treated as the use of a stolen token and ends the session.
 
         Raises:
-            InvalidRefreshToken: unknown, used, expired or revoked.
-            DatabaseUnavailable: it could not be written in time.
+            InvalidRefreshToken: the token is unknown, used, expired or revoked.
+            DatabaseUnavailable: the database did not answer in time.
         """
-        following = derive(self._key, "refresh token", refresh_token)
-        rotation = await self._database.write(lambda session: self._rotate(session, refresh_token, following))
+        successor = derive_secret(self._key, "refresh token", refresh_token)
+        rotation = await self._database.write(lambda session: self._rotate(session, refresh_token, successor))
         if rotation is None:
             raise InvalidRefreshToken
         login, at = rotation
-        return self._pair(login, following, at=at)
+        return self._pair(login, successor, at=at)
 
     async def read_as(self, claims: Claims, roles: Collection[Role], work: Callable[[Session, Actor], T]) -> T:
-        """Make sure who sends a request, and do `work(session, actor)` in the same transaction, which cannot write.
+        """Authenticate the claims, and run `work(session, actor)` in the same read-only transaction.
 
         Raises:
-            InvalidToken: the session has ended, or the account is gone or inactive.
-            Forbidden: it has none of the `roles`.
-            DatabaseUnavailable: it could not be read in time.
+            InvalidToken: the session has ended, or the account does not exist or is inactive.
+            Forbidden: the account has none of the `roles`.
+            DatabaseUnavailable: the database did not answer in time.
         """
 
-        def unit(session: Session) -> T:
-            found = ROLE.rows(session, account_id=claims.account_id, session_id=claims.session_id, at=now())
+        def authenticated_work(session: Session) -> T:
+            found = ROLE_QUERY.rows(session, account_id=claims.account_id, session_id=claims.session_id, at=now())
             if not found:
                 raise InvalidToken
             if found[0] not in roles:
                 raise Forbidden
             return work(session, Actor(claims.account_id, found[0], claims.session_id))
 
-        return await self._database.read(unit)
+        return await self._database.read(authenticated_work)
 
-    async def own(self, actor: Actor, paging: Paging) -> Page[Login]:
-        """The actor's sessions that have not ended, the newest first."""
+    async def list_own(self, actor: Actor, paging: Paging) -> Page[Login]:
+        """Return one page of the actor's active sessions, newest first."""
         rows, cursor = await self._database.read(
             lambda session: paging.page(
                 session,
-                _living(actor.id),
-                ORDER,
+                _active_sessions(actor.id),
+                SORT_COLUMNS,
                 lambda login: (login.created_at, login.id),
                 descending=True,
             )
@@ -176,7 +180,7 @@ class Sessions:
         """End one of the actor's sessions.
 
         Raises:
-            NotFound: it is not theirs, or has ended.
+            NotFound: the session belongs to another account, or has ended.
         """
 
         def work(session: Session) -> None:
@@ -187,7 +191,7 @@ class Sessions:
         await self._database.write(work)
 
     async def log_out(self, actor: Actor) -> None:
-        """End the session that the request comes from; nothing if it has just ended."""
+        """End the session of the request."""
 
         def work(session: Session) -> None:
             revoke(session, actor.id, only=actor.session_id)
@@ -196,7 +200,7 @@ class Sessions:
         await self._database.write(work)
 
     async def log_out_everywhere(self, actor: Actor) -> None:
-        """End all of the actor's sessions, this one too."""
+        """End all sessions of the actor, including that of the request."""
 
         def work(session: Session) -> None:
             revoke(session, actor.id)
@@ -216,10 +220,10 @@ class Sessions:
         session.add(RefreshToken(token_hash=digest(refresh_token), session_id=login.id))
         return login
 
-    def _rotate(self, session: Session, refresh_token: str, following: str) -> tuple[LoginSession, datetime] | None:
-        """Replace the token by `following`; returns its session and the moment of the token's first use.
+    def _rotate(self, session: Session, refresh_token: str, successor: str) -> tuple[LoginSession, datetime] | None:
+        """Replace the token with `successor`, and return the session and the time of the token's first use.
 
-        Returns None instead of raising: that a session is revoked has to be committed.
+        Returns None instead of raising an error, so that the revocation of a session is committed.
         """
         at = now()
         used = session.get(RefreshToken, digest(refresh_token))
@@ -228,28 +232,28 @@ class Sessions:
             return None
         if not session.get_one(UserAccount, login.account_id).is_active:
             return None
-        if not _take(session, used.token_hash, at):
-            session.refresh(used)  # it may have been taken after it was read
-            if used.used_at is not None and _is_repetition(session, used.used_at, at, following):
+        if not _mark_used(session, used.token_hash, at):
+            session.refresh(used)  # a simultaneous request may have used it after it was read
+            if used.used_at is not None and _is_repeated_refresh(session, used.used_at, at, successor):
                 return login, used.used_at
             login.revoked_at = at
             audit.record(session, "session.token_reused", actor_id=None, subject_id=login.account_id)
             return None
         login.used_at, login.expires_at = at, at + self._lifetime
-        _forget_used(session, login.id, before=at - self._lifetime)
-        session.add(RefreshToken(token_hash=digest(following), session_id=login.id))
+        _delete_used_tokens(session, login.id, before=at - self._lifetime)
+        session.add(RefreshToken(token_hash=digest(successor), session_id=login.id))
         return login, at
 
     def _pair(self, login: LoginSession, refresh_token: str, *, at: datetime | None = None) -> TokenPair:
-        """The pair whose lifetime began `at`, None for now; the same pair each time if that is given."""
-        begun = at or now()
-        elapsed = max(0, int((now() - begun).total_seconds()))
+        """Build the pair of tokens whose lifetime began `at`, None for now. The same `at` gives the same pair."""
+        issued_at = at or now()
+        elapsed = max(0, int((now() - issued_at).total_seconds()))
         return TokenPair(
             access_token=self._tokens.issue(
                 login.account_id,
                 login.id,
-                at=begun.timestamp(),
-                identifier=derive(self._key, "access token", refresh_token),
+                at=issued_at.timestamp(),
+                identifier=derive_secret(self._key, "access token", refresh_token),
             ),
             expires_in=self._tokens.lifetime - elapsed,
             refresh_token=refresh_token,
@@ -258,12 +262,19 @@ class Sessions:
 
 
 def as_login(login: LoginSession, actor: Actor) -> Login:
-    """What the owner sees of a session."""
+    """Convert a session for its user."""
     return Login(**login.model_dump(), current=login.id == actor.session_id)
 
 
-def revoke(session: Session, account_id: str, *, only: str | None = None, but: str | None = None) -> int:
-    """End an account's sessions: all, `only` one, or all `but` one; returns how many have ended by this."""
+def revoke(session: Session, account_id: str, *, only: str | None = None, keep: str | None = None) -> int:
+    """End the active sessions of an account, and return how many.
+
+    Args:
+        session: a session of a write transaction.
+        account_id: the account.
+        only: id of the only session to end; None for all sessions.
+        keep: id of a session that continues.
+    """
     of_account = update(LoginSession).where(
         col(LoginSession.account_id) == account_id,
         col(LoginSession.revoked_at).is_(None),
@@ -271,17 +282,17 @@ def revoke(session: Session, account_id: str, *, only: str | None = None, but: s
     )
     if only is not None:
         of_account = of_account.where(col(LoginSession.id) == only)
-    if but is not None:
-        of_account = of_account.where(col(LoginSession.id) != but)
+    if keep is not None:
+        of_account = of_account.where(col(LoginSession.id) != keep)
     return session.connection().execute(of_account.values(revoked_at=now())).rowcount
 
 
 def newest(session: Session, account_id: str, limit: int) -> list[LoginSession]:
-    """The account's sessions that have not ended, the newest first."""
-    return list(session.exec(_living(account_id).order_by(col(LoginSession.created_at).desc()).limit(limit)))
+    """Return at most `limit` active sessions of the account, newest first."""
+    return list(session.exec(_active_sessions(account_id).order_by(col(LoginSession.created_at).desc()).limit(limit)))
 
 
-def _living(account_id: str) -> SelectOfScalar[LoginSession]:
+def _active_sessions(account_id: str) -> SelectOfScalar[LoginSession]:
     return select(LoginSession).where(
         LoginSession.account_id == account_id,
         col(LoginSession.revoked_at).is_(None),
@@ -289,22 +300,22 @@ def _living(account_id: str) -> SelectOfScalar[LoginSession]:
     )
 
 
-def _take(session: Session, token_hash: str, at: datetime) -> bool:
-    """Use the token; of several who try at the same moment one gets it."""
+def _mark_used(session: Session, token_hash: str, at: datetime) -> bool:
+    """Mark the token as used. Only one of several simultaneous calls returns True."""
     unused = (col(RefreshToken.token_hash) == token_hash, col(RefreshToken.used_at).is_(None))
     return session.connection().execute(update(RefreshToken).where(*unused).values(used_at=at)).rowcount == 1
 
 
-def _is_repetition(session: Session, used_at: datetime, at: datetime, following: str) -> bool:
-    """Whether a token that was used at `used_at` may be used again, for the same successor.
+def _is_repeated_refresh(session: Session, used_at: datetime, at: datetime, successor: str) -> bool:
+    """Whether a token first used at `used_at` can be used again, for the same successor.
 
-    The successor is another one where SECRET_KEY has changed meanwhile, or a release before this one has made it.
+    The stored successor differs if SECRET_KEY has changed, or if an older release has issued it.
     """
-    return at - used_at < REPEATABLE and session.get(RefreshToken, digest(following)) is not None
+    return at - used_at < REFRESH_REPEAT_WINDOW and session.get(RefreshToken, digest(successor)) is not None
 
 
-def _forget_used(session: Session, session_id: str, *, before: datetime) -> None:
-    """Delete tokens that would have expired by now, so that a session in use does not grow for ever."""
+def _delete_used_tokens(session: Session, session_id: str, *, before: datetime) -> None:
+    """Delete used tokens older than the lifetime of a session, so that a long session does not collect rows."""
     session.connection().execute(
         delete(RefreshToken).where(
             col(RefreshToken.session_id) == session_id,

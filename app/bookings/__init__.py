@@ -1,1 +1,1 @@
-"""Bookings: from the request to the end."""
+"""Bookings and their life cycle."""

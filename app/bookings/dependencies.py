@@ -1,4 +1,4 @@
-"""Dependencies that say which roles may use an operation at all; whose booking it is, the service checks."""
+"""Dependencies of the booking routes. They check the role; the service checks access to the single booking."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import Field
 
-from app.accounts.dependencies import InActor, SignedIn
+from app.accounts.dependencies import CurrentUser, RequireRole
 from app.bookings.models import BookingState
-from app.bookings.queries import Filters
-from app.bookings.schemas import Moment
+from app.bookings.queries import BookingFilters
+from app.bookings.schemas import Timestamp
 from app.bookings.states import Transition, permits
 from app.catalog.schemas import Identifier
 from app.kit.actor import OFFICE, Actor, Role
@@ -19,52 +19,57 @@ from app.kit.problems import Forbidden
 
 
 @dataclass(frozen=True)
-class Task:
-    """Somebody wants to change a booking."""
+class TransitionRequest:
+    """A request to apply a transition to a booking, by an actor whose role permits it."""
 
     actor: Actor
     booking_id: str
 
 
-def may(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[Task]]:
-    """Dependency: somebody whose role the state table allows this transition, and the booking of the path."""
+def require_permission(transition: Transition) -> Callable[[Identifier, Actor], Awaitable[TransitionRequest]]:
+    """Make a dependency that raises Forbidden unless the state table permits the actor's role this transition."""
 
-    async def permitted(booking_id: Identifier, actor: InActor) -> Task:
+    async def check_permission(booking_id: Identifier, actor: CurrentUser) -> TransitionRequest:
         if not permits(transition, actor.role):
             raise Forbidden
-        return Task(actor, booking_id)
+        return TransitionRequest(actor, booking_id)
 
-    return permitted
+    return check_permission
 
 
-InBooker = Annotated[Actor, Depends(SignedIn({Role.CLIENT, *OFFICE}))]
-"""A client or the office."""
+ClientOrOffice = Annotated[Actor, Depends(RequireRole({Role.CLIENT, *OFFICE}))]
+"""The actor: a client, a manager or an administrator."""
 PARTICIPANTS = frozenset({Role.CLIENT, Role.CLEANER})
+"""Roles that have bookings of their own."""
 
 
-States = Annotated[list[BookingState], Query(default_factory=list, description="One of these; any when left out")]
+StateFilter = Annotated[
+    list[BookingState], Query(default_factory=list, description="Only these states; all if omitted")
+]
 
 
 async def _filters(
-    state: States,
-    start: Annotated[Moment | None, Query(alias="from", description="Visits that begin then or later")] = None,
-    end: Annotated[Moment | None, Query(alias="to", description="Visits that begin before")] = None,
-) -> Filters:
-    return Filters(states=state, start=start, end=end)
+    state: StateFilter,
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="Only visits that start at or after this time")
+    ] = None,
+    end: Annotated[Timestamp | None, Query(alias="to", description="Only visits that start before this time")] = None,
+) -> BookingFilters:
+    return BookingFilters(states=state, start=start, end=end)
 
 
-InFilters = Annotated[Filters, Depends(_filters)]
-"""Which bookings of a list are wanted."""
+FilterParameters = Annotated[BookingFilters, Depends(_filters)]
+"""The filters that the list operations share."""
 
 
-class Wanted(PageQuery):
-    """The query of a list of one's own bookings."""
+class MyBookingsQuery(PageQuery):
+    """The query parameters of `list_my_bookings`."""
 
-    state: list[BookingState] = Field(default_factory=list, description="One of these; any when left out")
-    start: Moment | None = Field(None, alias="from", description="Visits that begin then or later")
-    end: Moment | None = Field(None, alias="to", description="Visits that begin before")
+    state: list[BookingState] = Field(default_factory=list, description="Only these states; all if omitted")
+    start: Timestamp | None = Field(None, alias="from", description="Only visits that start at or after this time")
+    end: Timestamp | None = Field(None, alias="to", description="Only visits that start before this time")
 
     @property
-    def filters(self) -> Filters:
-        """Which bookings."""
-        return Filters(states=self.state, start=self.start, end=self.end)
+    def filters(self) -> BookingFilters:
+        """The filters without the paging."""
+        return BookingFilters(states=self.state, start=self.start, end=self.end)

@@ -11,7 +11,7 @@ from app.kit.models import BIG, UtcDateTime, identifier, now
 
 
 class BookingState(StrEnum):
-    """Of a booking."""
+    """The state of a booking."""
 
     REQUESTED = "requested"
     CONFIRMED = "confirmed"
@@ -22,8 +22,8 @@ class BookingState(StrEnum):
     NO_SHOW = "no_show"
 
 
-class Booking(SQLModel, table=True):
-    """A visit that a client has ordered."""
+class BookingRecord(SQLModel, table=True):
+    """A booked visit."""
 
     __tablename__: ClassVar[str] = "booking"
     __table_args__ = (
@@ -42,22 +42,22 @@ class Booking(SQLModel, table=True):
 
     id: str = Field(default_factory=identifier, sa_type=String(36), primary_key=True)
     reference: str = Field(sa_type=String(10), unique=True)
-    """What people say on the phone."""
+    """Short code for telephone and e-mail."""
     client_id: str = Field(sa_type=String(36), foreign_key="user_account.id")
     cleaner_id: str | None = Field(default=None, sa_type=String(36), foreign_key="cleaner.account_id")
     service_id: str = Field(sa_type=String(36), foreign_key="cleaning_service.id")
     service_name: str = Field(sa_type=String(100))
-    """As it was called when it was booked."""
+    """The service's name at the time of booking."""
     state: str = Field(default=BookingState.REQUESTED, sa_type=String(12))
     starts_at: datetime = Field(sa_type=UtcDateTime)
     ends_at: datetime = Field(sa_type=UtcDateTime)
     address: str = Field(sa_type=String(300), repr=False)
     notes: str = Field(default="", sa_type=String(1000), repr=False)
     price: int = Field(sa_type=BIG)
-    """In minor units."""
+    """Minor units."""
     currency: str = Field(sa_type=String(3))
     quote: dict[str, Any] = Field(sa_type=JSON)
-    """The itemised quote and the measures it was made from, as agreed."""
+    """The quote's items and the measures they are based on, at the time of booking."""
     cancellation_fee: int = Field(default=0, sa_type=BIG)
     version: int = 1
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
@@ -65,7 +65,7 @@ class Booking(SQLModel, table=True):
 
 
 class BookingEvent(SQLModel, table=True):
-    """One change of a booking; the history."""
+    """One entry of a booking's history."""
 
     __tablename__: ClassVar[str] = "booking_event"
     __table_args__ = (Index(None, "booking_id", "id"),)
@@ -74,9 +74,9 @@ class BookingEvent(SQLModel, table=True):
     booking_id: str = Field(sa_type=String(36), foreign_key="booking.id")
     at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     actor_id: str | None = Field(default=None, sa_type=String(36))
-    """None: the service itself."""
+    """None for the service itself."""
     kind: str = Field(sa_type=String(20))
-    """`requested`, `confirmed`, `assigned`, `rescheduled`, `changed`, …"""
+    """Event name: `requested`, `confirmed`, `assigned`, `rescheduled`, `changed`, …"""
     state: str = Field(sa_type=String(12))
-    """After the change."""
+    """The booking's state after the change."""
     details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)

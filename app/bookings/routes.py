@@ -4,8 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from app.accounts.dependencies import BY_ROLE, IN_SESSION, SIGNED_IN, InActor, bearer
-from app.bookings.dependencies import PARTICIPANTS, InBooker, Task, Wanted, may
+from app.accounts.dependencies import (
+    AUTHENTICATED_OPERATION,
+    AUTHENTICATED_PROBLEMS,
+    ROLE_PROBLEMS,
+    CurrentUser,
+    bearer_token,
+)
+from app.bookings.dependencies import (
+    PARTICIPANTS,
+    ClientOrOffice,
+    MyBookingsQuery,
+    TransitionRequest,
+    require_permission,
+)
 from app.bookings.problems import DuplicateBooking, SlotUnavailable, TooEarly, TooLate, TooSoon, WrongState
 from app.bookings.schemas import (
     Assignment,
@@ -25,17 +37,17 @@ from app.kit.conditional import CONFLICTS, InExpected, InOptionalExpected, Preco
 from app.kit.idempotency import KEYED, InAttemptWithKey
 from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, Problem, ValidationFailed, responses
-from app.services import InServices, Services
+from app.services import Services, ServicesDep
 
-FOUND: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
-CHANGED: tuple[type[Problem], ...] = (WrongState, *FOUND, *BY_ROLE)
-CHANGED_BY_BODY: tuple[type[Problem], ...] = (PayloadTooLarge, *CHANGED)
+READ_PROBLEMS: tuple[type[Problem], ...] = (NotFound, ValidationFailed)
+CHANGE_PROBLEMS: tuple[type[Problem], ...] = (WrongState, *READ_PROBLEMS, *ROLE_PROBLEMS)
+BODY_CHANGE_PROBLEMS: tuple[type[Problem], ...] = (PayloadTooLarge, *CHANGE_PROBLEMS)
 
 router = APIRouter(prefix="/api/v1/bookings", tags=["bookings"], route_class=StrictRoute)
 
 
-def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
-    booking, version = seen
+def _with_etag(response: Response, versioned: tuple[Booking, int]) -> Booking:
+    booking, version = versioned
     set_etag(response, version)
     return booking
 
@@ -54,19 +66,20 @@ def _tagged(response: Response, seen: tuple[Booking, int]) -> Booking:
         VisitTooLong,
         PayloadTooLarge,
         ValidationFailed,
-        *BY_ROLE,
+        *ROLE_PROBLEMS,
     ),
 )
 async def create_booking(
-    order: NewBooking, actor: InBooker, services: InServices, attempt: InAttemptWithKey, response: Response
+    order: NewBooking, actor: ClientOrOffice, services: ServicesDep, attempt: InAttemptWithKey, response: Response
 ) -> Booking:
-    """Book a visit for oneself, or, as the office, for the client `client_id`.
+    """Book a visit. A client books for themselves; the office books for the client `client_id`.
 
-    The company assigns a free cleaner at once, or confirms the booking later, as it has chosen.
+    Depending on the company's settings, the service assigns a free cleaner at once, or the office confirms the
+    booking and assigns a cleaner later.
     """
     booking = await services.bookings.create(actor, order, attempt)
     response.headers["Location"] = f"{router.prefix}/{booking.id}"
-    return _tagged(response, (booking, booking.version))
+    return _with_etag(response, (booking, booking.version))
 
 
 @router.get(
@@ -74,17 +87,17 @@ async def create_booking(
     summary="List my bookings",
     operation_id="list_my_bookings",
     response_model=Page[Booking],
-    responses=responses(ValidationFailed, *BY_ROLE),
-    openapi_extra=lean.documented(Wanted) | IN_SESSION,
+    responses=responses(ValidationFailed, *ROLE_PROBLEMS),
+    openapi_extra=lean.documented(MyBookingsQuery) | AUTHENTICATED_OPERATION,
 )
 async def list_my_bookings(request: Request) -> Response:
-    """A client's own bookings, or the visits that a cleaner is assigned to; the latest first."""
-    claims, wanted = await bearer(request), lean.query(request, Wanted)
+    """List the signed-in client's bookings, or the bookings assigned to the signed-in cleaner, latest visits first."""
+    claims, query = await bearer_token(request), lean.query(request, MyBookingsQuery)
     services: Services = request.app.state.services
     page = await services.accounts.sessions.read_as(
         claims,
         PARTICIPANTS,
-        lambda session, actor: services.bookings.mine(session, actor, wanted.filters, wanted.paging),
+        lambda session, actor: services.bookings.list_own(session, actor, query.filters, query.paging),
     )
     return Response(page.model_dump_json(), media_type="application/json")
 
@@ -93,162 +106,169 @@ async def list_my_bookings(request: Request) -> Response:
     "/{booking_id}",
     summary="Read a booking",
     operation_id="read_booking",
-    responses=responses(*FOUND, *SIGNED_IN),
+    responses=responses(*READ_PROBLEMS, *AUTHENTICATED_PROBLEMS),
 )
-async def read_booking(booking_id: Identifier, actor: InActor, services: InServices, response: Response) -> Booking:
-    """One booking: its client, its cleaner and the office may read it."""
-    return _tagged(response, await services.bookings.read(actor, booking_id))
+async def read_booking(
+    booking_id: Identifier, actor: CurrentUser, services: ServicesDep, response: Response
+) -> Booking:
+    """Return one booking. Only its client, its cleaner and the office may read it."""
+    return _with_etag(response, await services.bookings.read(actor, booking_id))
 
 
 @router.get(
     "/{booking_id}/history",
     summary="Read a booking's history",
     operation_id="read_booking_history",
-    responses=responses(*FOUND, *SIGNED_IN),
+    responses=responses(*READ_PROBLEMS, *AUTHENTICATED_PROBLEMS),
 )
 async def read_booking_history(
-    booking_id: Identifier, actor: InActor, services: InServices, paging: InPage
+    booking_id: Identifier, actor: CurrentUser, services: ServicesDep, paging: InPage
 ) -> Page[HistoryEntry]:
-    """Every change of the booking, the first first."""
+    """List the changes of a booking, oldest first."""
     return await services.bookings.history(actor, booking_id, paging)
 
 
 @router.patch(
     "/{booking_id}",
-    summary="Change address or notes",
+    summary="Change a booking's address or notes",
     operation_id="change_booking",
-    responses=responses(DuplicateBooking, SlotUnavailable, *CONFLICTS, *CHANGED_BY_BODY),
+    responses=responses(DuplicateBooking, SlotUnavailable, *CONFLICTS, *BODY_CHANGE_PROBLEMS),
 )
 async def change_booking(
-    task: Annotated[Task, Depends(may(Transition.CHANGE))],
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.CHANGE))],
     change: BookingChange,
-    services: InServices,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Change where to come, or what the cleaner should know; clients as long as the visit has not begun.
+    """Change the address or the notes. Clients can do so until the visit has started.
 
-    A cleaner who would not get to the new address in time, because of another visit, is replaced by one who does.
+    If the assigned cleaner cannot reach the new address in time because of another visit, another cleaner is assigned.
     """
-    return _tagged(response, await services.bookings.change(task.actor, task.booking_id, change, expected))
+    return _with_etag(
+        response, await services.bookings.change(transition.actor, transition.booking_id, change, expected)
+    )
 
 
 @router.post(
     "/{booking_id}/reschedule",
-    summary="Move a visit",
+    summary="Reschedule a visit",
     operation_id="reschedule_booking",
-    responses=responses(DuplicateBooking, SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *CHANGED_BY_BODY),
+    responses=responses(DuplicateBooking, SlotUnavailable, TooSoon, TooLate, *CONFLICTS, *BODY_CHANGE_PROBLEMS),
 )
 async def reschedule_booking(
-    task: Annotated[Task, Depends(may(Transition.RESCHEDULE))],
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.RESCHEDULE))],
     rescheduling: Rescheduling,
-    services: InServices,
+    services: ServicesDep,
     expected: InExpected,
     response: Response,
 ) -> Booking:
-    """Move the visit to another time: with the same cleaner who is free then, otherwise with another one.
+    """Move the visit to another time. The cleaner stays the same if free then; otherwise another one is assigned.
 
-    Clients can do so until `free_cancellation_until`, the office always.
+    Clients can reschedule until `free_cancellation_until`; the office can until the visit has started.
     """
-    seen = await services.bookings.reschedule(task.actor, task.booking_id, rescheduling, expected)
-    return _tagged(response, seen)
+    versioned = await services.bookings.reschedule(transition.actor, transition.booking_id, rescheduling, expected)
+    return _with_etag(response, versioned)
 
 
 @router.post(
     "/{booking_id}/cancel",
     summary="Cancel a booking",
     operation_id="cancel_booking",
-    responses=responses(PreconditionFailed, *CHANGED_BY_BODY),
+    responses=responses(PreconditionFailed, *BODY_CHANGE_PROBLEMS),
 )
 async def cancel_booking(
-    task: Annotated[Task, Depends(may(Transition.CANCEL))],
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.CANCEL))],
     cancellation: Cancellation,
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Cancel: without a fee for clients until `free_cancellation_until`, and always for the office."""
-    seen = await services.bookings.cancel(task.actor, task.booking_id, cancellation.reason, expected)
-    return _tagged(response, seen)
+    """Cancel the booking. A client pays a fee after `free_cancellation_until`; the office never pays one."""
+    versioned = await services.bookings.cancel(transition.actor, transition.booking_id, cancellation.reason, expected)
+    return _with_etag(response, versioned)
 
 
 @router.post(
     "/{booking_id}/confirm",
     summary="Confirm a booking",
     operation_id="confirm_booking",
-    responses=responses(PreconditionFailed, *CHANGED),
+    responses=responses(PreconditionFailed, *CHANGE_PROBLEMS),
 )
 async def confirm_booking(
-    task: Annotated[Task, Depends(may(Transition.CONFIRM))],
-    services: InServices,
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.CONFIRM))],
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Say yes to a requested booking."""
-    return _tagged(response, await services.bookings.confirm(task.actor, task.booking_id, expected))
+    """Confirm a requested booking. Only for managers and administrators."""
+    return _with_etag(response, await services.bookings.confirm(transition.actor, transition.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/assign",
     summary="Assign a cleaner",
     operation_id="assign_booking",
-    responses=responses(SlotUnavailable, PreconditionFailed, *CHANGED_BY_BODY),
+    responses=responses(SlotUnavailable, PreconditionFailed, *BODY_CHANGE_PROBLEMS),
 )
 async def assign_booking(
-    task: Annotated[Task, Depends(may(Transition.ASSIGN))],
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.ASSIGN))],
     assignment: Assignment,
-    services: InServices,
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """Send this cleaner, or the least loaded free one; a requested booking is confirmed by it."""
-    seen = await services.bookings.assign(task.actor, task.booking_id, assignment.cleaner_id, expected)
-    return _tagged(response, seen)
+    """Assign the given cleaner, or the least loaded free one. A requested booking is confirmed first.
+
+    Only for managers and administrators.
+    """
+    versioned = await services.bookings.assign(transition.actor, transition.booking_id, assignment.cleaner_id, expected)
+    return _with_etag(response, versioned)
 
 
 @router.post(
     "/{booking_id}/start",
     summary="Start a visit",
     operation_id="start_booking",
-    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGE_PROBLEMS),
 )
 async def start_booking(
-    task: Annotated[Task, Depends(may(Transition.START))],
-    services: InServices,
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.START))],
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The cleaner begins; from two hours before the visit's time."""
-    return _tagged(response, await services.bookings.start(task.actor, task.booking_id, expected))
+    """Record that the cleaner has started the visit. Possible from two hours before its start time."""
+    return _with_etag(response, await services.bookings.start(transition.actor, transition.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/complete",
     summary="Complete a visit",
     operation_id="complete_booking",
-    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGE_PROBLEMS),
 )
 async def complete_booking(
-    task: Annotated[Task, Depends(may(Transition.COMPLETE))],
-    services: InServices,
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.COMPLETE))],
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The cleaner is done; from the visit's time on."""
-    return _tagged(response, await services.bookings.complete(task.actor, task.booking_id, expected))
+    """Record that the cleaner has finished the visit. Possible from its start time."""
+    return _with_etag(response, await services.bookings.complete(transition.actor, transition.booking_id, expected))
 
 
 @router.post(
     "/{booking_id}/no-show",
-    summary="Report that nobody was there",
+    summary="Report a no-show",
     operation_id="miss_booking",
-    responses=responses(TooEarly, PreconditionFailed, *CHANGED),
+    responses=responses(TooEarly, PreconditionFailed, *CHANGE_PROBLEMS),
 )
-async def miss_booking(
-    task: Annotated[Task, Depends(may(Transition.MISS))],
-    services: InServices,
+async def mark_no_show(
+    transition: Annotated[TransitionRequest, Depends(require_permission(Transition.MARK_NO_SHOW))],
+    services: ServicesDep,
     expected: InOptionalExpected,
     response: Response,
 ) -> Booking:
-    """The client did not let the cleaner in; from the visit's time on."""
-    return _tagged(response, await services.bookings.miss(task.actor, task.booking_id, expected))
+    """Record that the client did not let the cleaner in. Possible from the visit's start time."""
+    return _with_etag(response, await services.bookings.mark_no_show(transition.actor, transition.booking_id, expected))

@@ -1,4 +1,4 @@
-"""What clients send about bookings, and what they get."""
+"""Request and response schemas of the bookings."""
 
 import re
 from datetime import UTC, datetime
@@ -19,9 +19,9 @@ YEARS = range(2000, 2201)
 
 
 def _rfc3339(value: object) -> object:
-    """Numbers would pass for moments otherwise, as seconds since 1970."""
+    """Refuse anything but RFC 3339 text: pydantic would accept a number as seconds since 1970."""
     if not isinstance(value, str) or RFC3339.fullmatch(value) is None:
-        raise ValueError("not a moment like 2026-12-01T10:00:00Z")
+        raise ValueError("not an RFC 3339 timestamp like 2026-12-01T10:00:00Z")
     return value
 
 
@@ -37,14 +37,16 @@ def _on_slot(value: datetime) -> datetime:
     return value
 
 
-Moment = Annotated[
+Timestamp = Annotated[
     AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc), Field(examples=["2026-12-01T10:00:00Z"])
 ]
-SlotStart = Annotated[Moment, AfterValidator(_on_slot), Field(description="On a half hour (UTC)")]
+SlotStart = Annotated[
+    Timestamp, AfterValidator(_on_slot), Field(description="Start time, on a full or half hour (UTC)")
+]
 Notes = Annotated[
     str,
     StringConstraints(max_length=1000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$"),
-    Field(description="May have several lines", examples=["The bell is broken, please knock."]),
+    Field(description="Notes for the cleaner; line breaks are allowed", examples=["The bell is broken, please knock."]),
 ]
 Reason = Annotated[
     str,
@@ -57,18 +59,20 @@ AllowDuplicate = Annotated[
     bool,
     Field(
         strict=True,
-        description="True: also when the client has the same service at the same time and address already, "
-        "which is refused (`duplicate-booking`) otherwise",
+        description="If false, a second booking of the same client for the same service, time and address is refused "
+        "(`duplicate-booking`)",
     ),
 ]
 
 
 class NewBooking(QuoteRequest):
-    """A visit to book: what is to be cleaned, when and where."""
+    """A booking request: the service, its measures, the start time and the address."""
 
     model_config = ConfigDict(extra="forbid")
 
-    client_id: Identifier | None = Field(None, description="Whose booking it is: the office says so, clients must not")
+    client_id: Identifier | None = Field(
+        None, description="The client to book for. Required from the office, forbidden from clients"
+    )
     starts_at: SlotStart
     address: Address
     notes: Notes = ""
@@ -76,7 +80,7 @@ class NewBooking(QuoteRequest):
 
 
 class BookingChange(BaseModel):
-    """What is to be different; what is left out stays."""
+    """The fields to change; omitted fields keep their values."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,7 +90,7 @@ class BookingChange(BaseModel):
 
 
 class Rescheduling(BaseModel):
-    """The new time."""
+    """The new start time."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -95,7 +99,7 @@ class Rescheduling(BaseModel):
 
 
 class Cancellation(BaseModel):
-    """Why."""
+    """The reason for a cancellation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -103,30 +107,30 @@ class Cancellation(BaseModel):
 
 
 class Assignment(BaseModel):
-    """Who is to go."""
+    """The cleaner to assign."""
 
     model_config = ConfigDict(extra="forbid")
 
-    cleaner_id: Identifier | None = Field(None, description="Null: whoever is free and has the least to do")
+    cleaner_id: Identifier | None = Field(None, description="Null to assign the least loaded free cleaner")
 
 
 class BookingClient(BaseModel):
-    """Whose booking it is."""
+    """The client of a booking."""
 
     id: str
     full_name: str = Field(examples=["Anna Petrova"])
 
 
 class BookingCleaner(BaseModel):
-    """Who is assigned."""
+    """The cleaner assigned to a booking."""
 
     id: str
     full_name: str = Field(examples=["Boris Ivanov"])
-    rating: float | None = Field(description="Mean of the stars; null without reviews", examples=[4.8])
+    rating: float | None = Field(description="Average stars of all reviews; null without reviews", examples=[4.8])
 
 
 class BookedQuote(BaseModel):
-    """The quote as agreed, with the measures it was made from."""
+    """The quote at the time of booking, with the measures it is based on."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -137,17 +141,17 @@ class BookedQuote(BaseModel):
 
 
 class Booking(BaseModel):
-    """A visit that a client has ordered."""
+    """A booked visit."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
-    reference: str = Field(description="For the phone", examples=["K7M2QX9A"])
+    reference: str = Field(description="Short code for telephone and e-mail", examples=["K7M2QX9A"])
     state: BookingState
     client: BookingClient
     cleaner: BookingCleaner | None
     service_id: str
-    service_name: str = Field(description="As it was called when it was booked", examples=["Regular cleaning"])
+    service_name: str = Field(description="The service's name at the time of booking", examples=["Regular cleaning"])
     starts_at: datetime
     ends_at: datetime
     duration_minutes: int = Field(examples=[150])
@@ -156,16 +160,16 @@ class Booking(BaseModel):
     price: int = Field(description=MINOR_UNITS, examples=[9900])
     currency: str = Field(description="ISO 4217", examples=["EUR"])
     quote: BookedQuote
-    cancellation_fee: int = Field(description="Minor units; what a cancelled booking costs", examples=[0])
-    free_cancellation_until: datetime = Field(description="Up to and including then the client cancels without a fee")
-    # A stored answer of a release that had no such field is that of a new booking, whose version is 1.
-    version: int = Field(1, description="Raised by every change; the number in `ETag`", examples=[1])
+    cancellation_fee: int = Field(description="Fee charged for a cancelled booking, in minor units", examples=[0])
+    free_cancellation_until: datetime = Field(description="Last moment at which the client can cancel without a fee")
+    # Responses stored by a release without this field belong to new bookings, whose version is 1.
+    version: int = Field(1, description="Increases with every change; the number in `ETag`", examples=[1])
     created_at: datetime
     updated_at: datetime
 
 
 class HistoryActor(BaseModel):
-    """Who changed a booking."""
+    """The person who changed a booking."""
 
     id: str
     full_name: str = Field(examples=["Anna Petrova"])
@@ -176,11 +180,11 @@ class HistoryEntry(BaseModel):
     """One change of a booking."""
 
     at: datetime
-    actor: HistoryActor | None = Field(description="Null: the service itself")
+    actor: HistoryActor | None = Field(description="Null if the service itself made the change")
     kind: str = Field(
         description="requested, confirmed, assigned, unassigned, rescheduled, changed, started, completed, no_show or "
         "cancelled",
         examples=["assigned"],
     )
-    state: BookingState = Field(description="After the change")
-    details: dict[str, Any] = Field(description="What the change was, depending on `kind`")
+    state: BookingState = Field(description="The booking's state after the change")
+    details: dict[str, Any] = Field(description="Details of the change; the keys depend on `kind`")

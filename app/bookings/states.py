@@ -1,4 +1,4 @@
-"""The life of a booking as one table: who may do what, from which states, and where it leads."""
+"""The state machine of bookings: which party may make which transition, from which states, to which state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,26 +8,30 @@ from app.bookings.models import BookingState
 from app.bookings.problems import WrongState
 from app.kit.actor import Actor, Role
 
-OPEN = frozenset({BookingState.REQUESTED, BookingState.CONFIRMED, BookingState.ASSIGNED})
-"""Not begun and not given up."""
-ANY = frozenset(BookingState)
+OPEN_STATES = frozenset({BookingState.REQUESTED, BookingState.CONFIRMED, BookingState.ASSIGNED})
+"""States before the visit has started or the booking is cancelled."""
+ANY_STATE = frozenset(BookingState)
 
 
-class Who(StrEnum):
-    """What somebody is to a booking that they can see."""
+class Party(StrEnum):
+    """The relation of an actor to a booking."""
 
     CLIENT = "client"
-    """Whose booking it is."""
     CLEANER = "cleaner"
-    """Who is assigned to it."""
+    """The assigned cleaner."""
     OFFICE = "office"
 
 
-BY_ROLE = {Role.CLIENT: Who.CLIENT, Role.CLEANER: Who.CLEANER, Role.MANAGER: Who.OFFICE, Role.ADMIN: Who.OFFICE}
+PARTY_BY_ROLE = {
+    Role.CLIENT: Party.CLIENT,
+    Role.CLEANER: Party.CLEANER,
+    Role.MANAGER: Party.OFFICE,
+    Role.ADMIN: Party.OFFICE,
+}
 
 
 class Transition(StrEnum):
-    """What can be done with a booking."""
+    """An operation that changes a booking."""
 
     CHANGE = "change"
     RESCHEDULE = "reschedule"
@@ -35,61 +39,65 @@ class Transition(StrEnum):
     ASSIGN = "assign"
     START = "start"
     COMPLETE = "complete"
-    MISS = "no-show"
+    MARK_NO_SHOW = "no-show"
     CANCEL = "cancel"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One row of the table."""
+class TransitionRule:
+    """The rule for one transition."""
 
     event: str
-    """Its name in the history and, after `booking.`, in the audit log."""
-    sources: Mapping[Who, frozenset[BookingState]]
-    """Who may do it, and in which states."""
+    """The event name in the history and, prefixed with `booking.`, in the audit log."""
+    sources: Mapping[Party, frozenset[BookingState]]
+    """The states from which each party may make the transition; other parties may not make it."""
     target: BookingState | None
-    """The state afterwards; None: as before."""
+    """The resulting state; None if the state does not change."""
 
 
-RULES: Mapping[Transition, Rule] = {
-    Transition.CHANGE: Rule("changed", {Who.CLIENT: OPEN, Who.OFFICE: ANY}, None),
-    Transition.RESCHEDULE: Rule("rescheduled", {Who.CLIENT: OPEN, Who.OFFICE: OPEN}, None),
-    Transition.CONFIRM: Rule("confirmed", {Who.OFFICE: frozenset({BookingState.REQUESTED})}, BookingState.CONFIRMED),
-    Transition.ASSIGN: Rule("assigned", {Who.OFFICE: OPEN}, BookingState.ASSIGNED),
-    Transition.START: Rule(
+RULES: Mapping[Transition, TransitionRule] = {
+    Transition.CHANGE: TransitionRule("changed", {Party.CLIENT: OPEN_STATES, Party.OFFICE: ANY_STATE}, None),
+    Transition.RESCHEDULE: TransitionRule("rescheduled", {Party.CLIENT: OPEN_STATES, Party.OFFICE: OPEN_STATES}, None),
+    Transition.CONFIRM: TransitionRule(
+        "confirmed", {Party.OFFICE: frozenset({BookingState.REQUESTED})}, BookingState.CONFIRMED
+    ),
+    Transition.ASSIGN: TransitionRule("assigned", {Party.OFFICE: OPEN_STATES}, BookingState.ASSIGNED),
+    Transition.START: TransitionRule(
         "started",
-        {Who.CLEANER: frozenset({BookingState.ASSIGNED}), Who.OFFICE: frozenset({BookingState.ASSIGNED})},
+        {Party.CLEANER: frozenset({BookingState.ASSIGNED}), Party.OFFICE: frozenset({BookingState.ASSIGNED})},
         BookingState.IN_PROGRESS,
     ),
-    Transition.COMPLETE: Rule(
+    Transition.COMPLETE: TransitionRule(
         "completed",
-        {Who.CLEANER: frozenset({BookingState.IN_PROGRESS}), Who.OFFICE: frozenset({BookingState.IN_PROGRESS})},
+        {Party.CLEANER: frozenset({BookingState.IN_PROGRESS}), Party.OFFICE: frozenset({BookingState.IN_PROGRESS})},
         BookingState.COMPLETED,
     ),
-    Transition.MISS: Rule(
+    Transition.MARK_NO_SHOW: TransitionRule(
         "no_show",
         {
-            Who.CLEANER: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
-            Who.OFFICE: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
+            Party.CLEANER: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
+            Party.OFFICE: frozenset({BookingState.ASSIGNED, BookingState.IN_PROGRESS}),
         },
         BookingState.NO_SHOW,
     ),
-    Transition.CANCEL: Rule("cancelled", {Who.CLIENT: OPEN, Who.OFFICE: OPEN}, BookingState.CANCELLED),
+    Transition.CANCEL: TransitionRule(
+        "cancelled", {Party.CLIENT: OPEN_STATES, Party.OFFICE: OPEN_STATES}, BookingState.CANCELLED
+    ),
 }
 
 
 def permits(transition: Transition, role: Role) -> bool:
-    """Whether the role may do this with some booking at all."""
-    return BY_ROLE[role] in RULES[transition].sources
+    """Whether the role may make this transition in any state."""
+    return PARTY_BY_ROLE[role] in RULES[transition].sources
 
 
-def require(transition: Transition, actor: Actor, state: str) -> None:
-    """Check that the actor may do this in this state; the role itself is known to permit it.
+def require_allowed(transition: Transition, actor: Actor, state: str) -> None:
+    """Check that the actor may make the transition from this state; `permits` must be true for the actor's role.
 
     Raises:
-        WrongState: it goes from other states only.
+        WrongState: the transition is not possible from this state.
     """
-    sources = RULES[transition].sources[BY_ROLE[actor.role]]
+    sources = RULES[transition].sources[PARTY_BY_ROLE[actor.role]]
     if state not in sources:
         names = ", ".join(each for each in BookingState if each in sources)
         raise WrongState(f"The booking is {state}; {transition} is possible only from: {names}.")

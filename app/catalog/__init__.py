@@ -1,1 +1,1 @@
-"""Catalogue: services, extras, quotes."""
+"""Catalogue: services, extras and quotes."""

@@ -10,7 +10,7 @@ from app.kit.models import UtcDateTime, identifier, now
 
 
 class CleaningService(SQLModel, table=True):
-    """Something the company does, with the rule for its price and duration."""
+    """A cleaning service with the rates for its price and duration."""
 
     __tablename__: ClassVar[str] = "cleaning_service"
     __table_args__ = (
@@ -26,9 +26,9 @@ class CleaningService(SQLModel, table=True):
     name: str = Field(sa_type=String(100))
     description: str = Field(default="", sa_type=String(1000))
     position: int = 0
-    """Order in lists."""
+    """Position in lists, smallest first."""
     base_price: int = 0
-    """All prices in minor units of the company's currency (CURRENCY)."""
+    """Like all prices in minor units of the company's currency (CURRENCY)."""
     price_per_square_metre: int = 0
     price_per_room: int = 0
     price_per_hour: int = 0
@@ -42,7 +42,7 @@ class CleaningService(SQLModel, table=True):
 
 
 class ServiceExtra(SQLModel, table=True):
-    """Something that can be added to a service: windows, the oven."""
+    """An optional addition to a service, for example windows."""
 
     __tablename__: ClassVar[str] = "service_extra"
     __table_args__ = (
@@ -55,9 +55,9 @@ class ServiceExtra(SQLModel, table=True):
     name: str = Field(sa_type=String(100))
     position: int = 0
     price: int = 0
-    """Of one."""
+    """Per unit."""
     minutes: int = 0
-    """Of one."""
+    """Per unit."""
     maximum_quantity: int = 1
     is_active: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     version: int = 1

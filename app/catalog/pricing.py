@@ -1,4 +1,4 @@
-"""From a price rule and what is to be cleaned to an itemised quote; plain arithmetic on whole numbers."""
+"""Calculates itemised quotes in integer arithmetic."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from app.catalog.problems import VisitTooLong
 from app.catalog.schemas import MAXIMUM_MINUTES, ExtraChoice, Measure, Quote, QuoteItem, QuoteRequest
 from app.kit.problems import FieldError, ValidationFailed
 
-QUANTUM = 30  # minutes; the slots that visits are booked in
+DURATION_STEP = 30  # minutes, the length of a slot
 
 
-def measures(service: CleaningService) -> list[Measure]:
-    """The measures that a quote for this service needs."""
+def required_measures(service: CleaningService) -> list[Measure]:
+    """The measures that a quote for this service requires."""
     needed: dict[Measure, int] = {
         "square_metres": service.price_per_square_metre or service.seconds_per_square_metre,
         "rooms": service.price_per_room or service.minutes_per_room,
@@ -20,18 +20,20 @@ def measures(service: CleaningService) -> list[Measure]:
     return [name for name, used in needed.items() if used]
 
 
-def quote(service: CleaningService, extras: Sequence[ServiceExtra], request: QuoteRequest, currency: str) -> Quote:
-    """Work out price and duration.
+def calculate_quote(
+    service: CleaningService, extras: Sequence[ServiceExtra], request: QuoteRequest, currency: str
+) -> Quote:
+    """Calculate price and duration.
 
     Args:
-        service: what is ordered.
+        service: the requested service.
         extras: all active extras of this service.
         request: measures and chosen extras.
-        currency: ISO 4217.
+        currency: ISO 4217 code.
 
     Raises:
-        ValidationFailed: a measure is missing, or an extra is unknown, there twice or too many.
-        VisitTooLong: it takes more than MAXIMUM_MINUTES.
+        ValidationFailed: a measure is missing, or an extra is unknown, repeated or exceeds its maximum quantity.
+        VisitTooLong: the duration exceeds MAXIMUM_MINUTES.
     """
     _require_measures(service, request)
     metres, rooms, hours = request.square_metres or 0, request.rooms or 0, request.hours or 0
@@ -48,10 +50,10 @@ def quote(service: CleaningService, extras: Sequence[ServiceExtra], request: Quo
     )
     if service.price_per_hour:
         minutes += hours * 60
-    for extra, quantity in _chosen(extras, request.extras):
+    for extra, quantity in _chosen_extras(extras, request.extras):
         items.append(_item("extra", extra.name, quantity, extra.price))
         minutes += extra.minutes * quantity
-    minutes = max(QUANTUM, -(-minutes // QUANTUM) * QUANTUM)
+    minutes = max(DURATION_STEP, -(-minutes // DURATION_STEP) * DURATION_STEP)
     if minutes > MAXIMUM_MINUTES:
         raise VisitTooLong
     return Quote(
@@ -65,17 +67,17 @@ def quote(service: CleaningService, extras: Sequence[ServiceExtra], request: Quo
 
 
 def _require_measures(service: CleaningService, request: QuoteRequest) -> None:
-    missing = [name for name in measures(service) if getattr(request, name) is None]
+    missing = [name for name in required_measures(service) if getattr(request, name) is None]
     if missing:
         raise ValidationFailed(
             errors=[
-                FieldError(location="body", field=name, code="missing", message=f"{service.name} needs this measure")
+                FieldError(location="body", field=name, code="missing", message=f"{service.name} requires this measure")
                 for name in missing
             ]
         )
 
 
-def _chosen(extras: Sequence[ServiceExtra], choices: Sequence[ExtraChoice]) -> list[tuple[ServiceExtra, int]]:
+def _chosen_extras(extras: Sequence[ServiceExtra], choices: Sequence[ExtraChoice]) -> list[tuple[ServiceExtra, int]]:
     known = {extra.id: extra for extra in extras}
     chosen: dict[str, tuple[ServiceExtra, int]] = {}
     for number, choice in enumerate(choices):
@@ -83,7 +85,7 @@ def _chosen(extras: Sequence[ServiceExtra], choices: Sequence[ExtraChoice]) -> l
         if extra is None:
             raise _wrong_extra(number, "extra_id", "unknown", "This service has no such extra")
         if extra.id in chosen:
-            raise _wrong_extra(number, "extra_id", "repeated", "Each extra once, with a quantity")
+            raise _wrong_extra(number, "extra_id", "repeated", "List each extra once, with its quantity")
         if choice.quantity > extra.maximum_quantity:
             raise _wrong_extra(number, "quantity", "too_many", f"At most {extra.maximum_quantity}")
         chosen[extra.id] = (extra, choice.quantity)

@@ -6,18 +6,20 @@ from app.kit.problems import Problem
 
 
 class VisitTooLong(Problem):
-    """More than one visit can hold."""
+    """The quote's duration exceeds the longest possible visit."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "visit-too-long"
-    title = "This takes longer than a visit may last"
-    explanation = "A visit lasts 12 hours at most. Split it into several."
+    title = "The visit would take too long"
+    explanation = "A visit lasts at most 12 hours. Split the work into several visits."
 
 
 class CatalogueFull(Problem):
-    """There is no room for more."""
+    """A limit on the size of the catalogue has been reached."""
 
     status = HTTPStatus.CONFLICT
     slug = "catalogue-full"
     title = "The catalogue is full"
-    explanation = "At most 500 services may be active, and a service may have 100 extras. Take others out first."
+    explanation = (
+        "At most 500 services can be active, and a service can have at most 100 extras, including inactive ones."
+    )

@@ -1,4 +1,4 @@
-"""What clients send to the catalogue, and what they get."""
+"""Request and response schemas of the catalogue."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ Identifier = Annotated[
     StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
     Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"]),
 ]
-MAXIMUM_EXTRAS = 20
+MAXIMUM_EXTRAS_PER_QUOTE = 20
 MAXIMUM_PRICE = 10_000_000
 MAXIMUM_MINUTES = 720
 MINOR_UNITS = "Minor units of the currency (ISO 4217): 9900 is 99.00 EUR, 9900 JPY or 9.900 KWD"
@@ -32,7 +32,7 @@ Description = Annotated[
     Field(examples=["Dusting, floors, kitchen and bathroom"]),
 ]
 Position = Annotated[
-    int, Field(strict=True, ge=0, le=10_000, description="Order in lists, the smallest first", examples=[10]), WHOLE
+    int, Field(strict=True, ge=0, le=10_000, description="Position in lists, smallest first", examples=[10]), WHOLE
 ]
 Price = Annotated[
     int,
@@ -46,27 +46,27 @@ Flag = Annotated[bool, Field(strict=True, examples=[True])]
 Measure = Literal["square_metres", "rooms", "hours"]
 
 
-class Incoming(BaseModel):
-    """Base of what clients send: a misspelt field is refused, not ignored."""
+class RequestBody(BaseModel):
+    """Base of request bodies: an unknown field is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ExtraChoice(Incoming):
-    """An extra that a client wants."""
+class ExtraChoice(RequestBody):
+    """An extra to include in a quote or a booking."""
 
     extra_id: Identifier
     quantity: Quantity = 1
 
 
-class QuoteRequest(Incoming):
-    """What is to be cleaned. Which measures a service needs, its `measures` say."""
+class QuoteRequest(RequestBody):
+    """A request for a quote. The service's `measures` field lists the required measures."""
 
     service_id: Identifier
     square_metres: Annotated[int, Field(strict=True, ge=1, le=2000), WHOLE] | None = Field(None, examples=[60])
     rooms: Annotated[int, Field(strict=True, ge=1, le=50), WHOLE] | None = Field(None, examples=[3])
     hours: Annotated[int, Field(strict=True, ge=1, le=12), WHOLE] | None = Field(None, examples=[2])
-    extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS, examples=[[]])
+    extras: list[ExtraChoice] = Field(default_factory=list, max_length=MAXIMUM_EXTRAS_PER_QUOTE, examples=[[]])
 
 
 class QuoteItem(BaseModel):
@@ -87,16 +87,16 @@ class Quote(BaseModel):
     items: list[QuoteItem]
     total: int = Field(description=MINOR_UNITS, examples=[9900])
     currency: str = Field(description="ISO 4217", examples=["EUR"])
-    duration_minutes: int = Field(description="In whole half hours", examples=[150])
+    duration_minutes: int = Field(description="A multiple of 30", examples=[150])
 
 
-def _untouched() -> Any:  # noqa: ANN401  # stands for a value of any field
-    """Default of a field that a change leaves as it is; by a factory, so that no `null` gets into the schema."""
+def _unset() -> Any:  # noqa: ANN401  # stands for a value of any field
+    """Default of an omitted field. Used as a factory so that the schema does not allow `null`."""
     return None
 
 
-class NewService(Incoming):
-    """A service to offer. What it neither charges nor times by stays 0; a visit lasts half an hour at least."""
+class NewService(RequestBody):
+    """A service to add. A rate of 0 has no effect on price or duration. A visit lasts at least 30 minutes."""
 
     name: Name
     description: Description = ""
@@ -111,46 +111,46 @@ class NewService(Incoming):
     is_active: Flag = True
 
 
-class ServiceChange(Incoming):
-    """What is to change in a service; all else stays."""
+class ServiceChange(RequestBody):
+    """The fields of a service to change; omitted fields keep their values."""
 
-    name: Name = Field(default_factory=_untouched)
-    description: Description = Field(default_factory=_untouched)
-    position: Position = Field(default_factory=_untouched)
-    base_price: Price = Field(default_factory=_untouched)
-    price_per_square_metre: Price = Field(default_factory=_untouched)
-    price_per_room: Price = Field(default_factory=_untouched)
-    price_per_hour: Price = Field(default_factory=_untouched)
-    base_minutes: Minutes = Field(default_factory=_untouched)
-    seconds_per_square_metre: Seconds = Field(default_factory=_untouched)
-    minutes_per_room: Minutes = Field(default_factory=_untouched)
-    is_active: Flag = Field(default_factory=_untouched)
+    name: Name = Field(default_factory=_unset)
+    description: Description = Field(default_factory=_unset)
+    position: Position = Field(default_factory=_unset)
+    base_price: Price = Field(default_factory=_unset)
+    price_per_square_metre: Price = Field(default_factory=_unset)
+    price_per_room: Price = Field(default_factory=_unset)
+    price_per_hour: Price = Field(default_factory=_unset)
+    base_minutes: Minutes = Field(default_factory=_unset)
+    seconds_per_square_metre: Seconds = Field(default_factory=_unset)
+    minutes_per_room: Minutes = Field(default_factory=_unset)
+    is_active: Flag = Field(default_factory=_unset)
 
 
-class NewExtra(Incoming):
-    """An extra to offer with a service."""
+class NewExtra(RequestBody):
+    """An extra to add to a service."""
 
     name: Name
     position: Position = 0
-    price: Price = Field(0, description="Of one")
-    minutes: Minutes = Field(0, description="Of one")
+    price: Price = Field(0, description="Price per unit, in minor units")
+    minutes: Minutes = Field(0, description="Minutes per unit")
     maximum_quantity: Quantity = 1
     is_active: Flag = True
 
 
-class ExtraChange(Incoming):
-    """What is to change in an extra; all else stays."""
+class ExtraChange(RequestBody):
+    """The fields of an extra to change; omitted fields keep their values."""
 
-    name: Name = Field(default_factory=_untouched)
-    position: Position = Field(default_factory=_untouched)
-    price: Price = Field(default_factory=_untouched)
-    minutes: Minutes = Field(default_factory=_untouched)
-    maximum_quantity: Quantity = Field(default_factory=_untouched)
-    is_active: Flag = Field(default_factory=_untouched)
+    name: Name = Field(default_factory=_unset)
+    position: Position = Field(default_factory=_unset)
+    price: Price = Field(default_factory=_unset)
+    minutes: Minutes = Field(default_factory=_unset)
+    maximum_quantity: Quantity = Field(default_factory=_unset)
+    is_active: Flag = Field(default_factory=_unset)
 
 
 class Extra(BaseModel):
-    """Something that can be added to a service."""
+    """An optional addition to a service, for example windows."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -158,20 +158,20 @@ class Extra(BaseModel):
     service_id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
     name: str = Field(examples=["Windows"])
     position: int
-    price: int = Field(description="Minor units, of one", examples=[500])
-    minutes: int = Field(description="Of one", examples=[15])
+    price: int = Field(description="Price per unit, in minor units", examples=[500])
+    minutes: int = Field(description="Minutes per unit", examples=[15])
     maximum_quantity: int = Field(examples=[10])
     is_active: bool
-    version: int = Field(description="Its ETag, without the quotation marks", examples=[1])
+    version: int = Field(description="The number in the extra's ETag", examples=[1])
 
     @classmethod
     def of(cls, extra: ServiceExtra) -> "Extra":
-        """Make it from the row."""
+        """Build the schema from the database row."""
         return cls.model_validate(extra)
 
 
 class Service(BaseModel):
-    """Something the company does, with the rule for its price and duration."""
+    """A cleaning service with the rates for its price and duration."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -179,7 +179,7 @@ class Service(BaseModel):
     name: str = Field(examples=["Regular cleaning"])
     description: str
     position: int
-    base_price: int = Field(description="Minor units, as all prices", examples=[1500])
+    base_price: int = Field(description="In minor units, like all prices", examples=[1500])
     price_per_square_metre: int = Field(examples=[150])
     price_per_room: int
     price_per_hour: int
@@ -187,22 +187,22 @@ class Service(BaseModel):
     seconds_per_square_metre: int = Field(examples=[90])
     minutes_per_room: int
     is_active: bool
-    version: int = Field(description="Its ETag, without the quotation marks; a change of an extra raises it too")
+    version: int = Field(description="The number in the service's ETag; a change of an extra increases it too")
     created_at: datetime
     updated_at: datetime
-    measures: list[Measure] = Field(description="What a quote for it must say", examples=[["square_metres"]])
+    measures: list[Measure] = Field(description="Measures that a quote request must give", examples=[["square_metres"]])
     extras: list[Extra]
 
     @classmethod
     def of(cls, service: CleaningService, measures: list[Measure], extras: list[ServiceExtra]) -> "Service":
-        """Make it from the rows."""
+        """Build the schema from the database rows."""
         return cls.model_validate(
             service.model_dump() | {"measures": measures, "extras": [Extra.of(extra) for extra in extras]}
         )
 
 
 class Offer(BaseModel):
-    """Everything that can be booked."""
+    """All active services."""
 
-    currency: str = Field(description="ISO 4217, of all prices", examples=["EUR"])
+    currency: str = Field(description="Currency of all prices (ISO 4217)", examples=["EUR"])
     items: list[Service]

@@ -1,4 +1,4 @@
-"""Services, extras and quotes."""
+"""Manages services and extras, and calculates quotes."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,77 +32,77 @@ from app.kit.pagination import Page, Paging
 from app.kit.problems import FieldError, NotFound, ValidationFailed
 from app.settings import Settings
 
-ACTIVE_SERVICES = 500
-"""That may be active at the same time: the public list has no pages."""
-EXTRAS = 100
-"""That a service may have, inactive ones included."""
+MAXIMUM_ACTIVE_SERVICES = 500
+"""Limit on active services, because the public list is not paged."""
+MAXIMUM_EXTRAS_PER_SERVICE = 100
+"""Limit on the extras of a service, including inactive ones."""
 
 
 class Catalog:
-    """Services, extras and quotes."""
+    """The operations of the catalogue."""
 
     def __init__(self, settings: Settings, database: Database, cache: Cache) -> None:
         self._settings = settings
         self._database = database
-        self.offer = Cached("offer", cache, self._render)
+        self.public_list = Cached("offer", cache, self._render_public_list)
         """The public list: `Offer` as JSON."""
-        self._first: tuple[str, dict[str, str]] = "", {}
-        """What `ids_on_offer` says, and the ETag of the list that it says it of."""
+        self._example_ids: tuple[str, dict[str, str]] = "", {}
+        """The ETag of a public list, and the result of `example_ids` for it."""
 
-    async def ids_on_offer(self) -> dict[str, str]:
-        """Ids of the first service that can be booked, and of its first extra, as far as there are any.
+    async def example_ids(self) -> dict[str, str]:
+        """Ids of the first active service and of its first extra, if they exist, for examples in the documentation.
 
         Raises:
             Problem: the catalogue cannot be read.
         """
-        offer = await self.offer.get()
-        if offer.etag != self._first[0]:
-            self._first = offer.etag, _first_ids(Offer.model_validate_json(offer.content))
-        return self._first[1]
+        offer = await self.public_list.get()
+        if offer.etag != self._example_ids[0]:
+            self._example_ids = offer.etag, _find_example_ids(Offer.model_validate_json(offer.content))
+        return self._example_ids[1]
 
     async def close(self) -> None:
-        """End what runs in the background."""
-        await self.offer.close()
+        """Stop the background tasks."""
+        await self.public_list.close()
 
     def quote(self, session: Session, request: QuoteRequest) -> Quote:
-        """What a visit costs and how long it takes.
+        """Calculate price and duration of a visit.
 
         Raises:
-            ValidationFailed: the service is unknown or not offered, or a measure or an extra does not fit it.
-            VisitTooLong: it takes more than a visit may last.
+            ValidationFailed: the service is unknown or inactive, or a measure or an extra is invalid for it.
+            VisitTooLong: the duration exceeds the maximum.
         """
         service = session.get(CleaningService, request.service_id)
         if service is None or not service.is_active:
             wrong = FieldError(location="body", field="service_id", code="unknown", message="No such service")
             raise ValidationFailed(errors=[wrong])
-        extras = _extras(session, [service], only_active=True)[service.id]
-        return pricing.quote(service, extras, request, self._settings.currency)
+        extras = _extras_by_service(session, [service], only_active=True)[service.id]
+        return pricing.calculate_quote(service, extras, request, self._settings.currency)
 
-    async def quoted(self, request: QuoteRequest) -> Quote:
-        """Like `quote`, in a transaction of its own."""
+    async def read_quote(self, request: QuoteRequest) -> Quote:
+        """Like `quote`, in its own transaction."""
         return await self._database.read(lambda session: self.quote(session, request))
 
-    async def one(self, service_id: str) -> Service:
-        """One service with all its extras, active or not.
+    async def read_service(self, service_id: str) -> Service:
+        """Return a service with all its extras, including inactive ones.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the service does not exist.
         """
-        return await self._database.read(lambda session: _shown(session, _service(session, service_id)))
+        return await self._database.read(lambda session: _present(session, _get_service(session, service_id)))
 
-    async def one_extra(self, service_id: str, extra_id: str) -> Extra:
-        """One extra.
+    async def read_extra(self, service_id: str, extra_id: str) -> Extra:
+        """Return an extra.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the service has no such extra.
         """
-        return await self._database.read(lambda session: Extra.of(_extra(session, service_id, extra_id)))
+        return await self._database.read(lambda session: Extra.of(_get_extra(session, service_id, extra_id)))
 
-    async def page(self, paging: Paging) -> Page[Service]:
-        """Part of all services, inactive ones included.
+    async def list_services(self, paging: Paging) -> Page[Service]:
+        """One page of all services, including inactive ones.
 
         Raises:
-            ValidationFailed: the cursor is wrong.
+            ValidationFailed: the cursor does not belong to this list.
         """
         columns: list[Any] = [col(CleaningService.position), col(CleaningService.id)]
 
@@ -113,138 +113,138 @@ class Catalog:
                 columns,
                 lambda service: (service.position, service.id),
             )
-            return Page(items=_all_shown(session, services), next_cursor=cursor)
+            return Page(items=_present_all(session, services), next_cursor=cursor)
 
         return await self._database.read(read)
 
-    async def add(self, actor: Actor, new: NewService, attempt: Attempt) -> Service:
-        """Offer another service.
+    async def add_service(self, actor: Actor, new: NewService, attempt: Attempt) -> Service:
+        """Add a service.
 
         Raises:
-            CatalogueFull: too many are active.
-            IdempotencyKeyReused: the attempt repeats another request.
+            CatalogueFull: too many services are active.
+            IdempotencyKeyReused: the idempotency key belongs to another request.
         """
 
         def insert(session: Session) -> Service:
             service = CleaningService(**new.model_dump())
             session.add(service)
             session.flush()
-            _check_room(session, service)
-            _record(session, actor, service, "service.added")
-            return _shown(session, service)
+            _check_active_limit(session, service)
+            _record_audit(session, actor, service, "service.added")
+            return _present(session, service)
 
         added = await self._database.write(
             lambda session: attempt.once(session, actor.id, Service, lambda: insert(session))
         )
-        await self.offer.invalidate()
+        await self.public_list.invalidate()
         return added
 
-    async def change(self, actor: Actor, service_id: str, change: ServiceChange, expected: Expected) -> Service:
-        """Change a service; a change that changes nothing leaves the version as it is.
+    async def change_service(self, actor: Actor, service_id: str, change: ServiceChange, expected: Expected) -> Service:
+        """Change a service; if all values are unchanged, the version stays the same.
 
         Raises:
-            NotFound: there is none.
-            PreconditionFailed: somebody else changed it first.
-            CatalogueFull: it would become active, and too many are.
+            NotFound: the service does not exist.
+            PreconditionFailed: the service has changed since the actor read it.
+            CatalogueFull: the change would activate the service, and too many services are active.
         """
 
         def update(session: Session) -> Service:
-            service = _service(session, service_id)
+            service = _get_service(session, service_id)
             expected.check(service)
-            if changed := _apply(service, change.model_dump(exclude_unset=True)):
+            if changed := _apply_changes(service, change.model_dump(exclude_unset=True)):
                 service.version += 1
                 session.flush()
-                _check_room(session, service)
-                _record(session, actor, service, "service.changed", fields=changed)
-            return _shown(session, service)
+                _check_active_limit(session, service)
+                _record_audit(session, actor, service, "service.changed", fields=changed)
+            return _present(session, service)
 
         changed = await self._database.write(update)
-        await self.offer.invalidate()
+        await self.public_list.invalidate()
         return changed
 
     async def add_extra(self, actor: Actor, service_id: str, new: NewExtra, attempt: Attempt) -> Extra:
-        """Offer another extra with a service.
+        """Add an extra to a service.
 
         Raises:
-            NotFound: there is no such service.
-            CatalogueFull: it has too many.
-            IdempotencyKeyReused: the attempt repeats another request.
+            NotFound: the service does not exist.
+            CatalogueFull: the service has too many extras.
+            IdempotencyKeyReused: the idempotency key belongs to another request.
         """
 
         def insert(session: Session) -> Extra:
-            service = _service(session, service_id)
-            if len(_extras(session, [service])[service.id]) >= EXTRAS:
+            service = _get_service(session, service_id)
+            if len(_extras_by_service(session, [service])[service.id]) >= MAXIMUM_EXTRAS_PER_SERVICE:
                 raise CatalogueFull
             extra = ServiceExtra(service_id=service.id, **new.model_dump())
             service.version += 1
             session.add(extra)
             session.flush()
-            _record(session, actor, service, "extra.added", extra_id=extra.id)
+            _record_audit(session, actor, service, "extra.added", extra_id=extra.id)
             return Extra.of(extra)
 
         added = await self._database.write(
             lambda session: attempt.once(session, actor.id, Extra, lambda: insert(session))
         )
-        await self.offer.invalidate()
+        await self.public_list.invalidate()
         return added
 
     async def change_extra(
         self, actor: Actor, service_id: str, extra_id: str, change: ExtraChange, expected: Expected
     ) -> Extra:
-        """Change an extra, and thereby its service; a change that changes nothing leaves both versions as they are.
+        """Change an extra, and increase its service's version too; if all values are unchanged, both versions stay.
 
         Raises:
-            NotFound: there is none.
-            PreconditionFailed: somebody else changed it first.
+            NotFound: the service has no such extra.
+            PreconditionFailed: the extra has changed since the actor read it.
         """
 
         def update(session: Session) -> Extra:
-            extra = _extra(session, service_id, extra_id)
+            extra = _get_extra(session, service_id, extra_id)
             expected.check(extra)
-            if changed := _apply(extra, change.model_dump(exclude_unset=True)):
-                service = _service(session, service_id)
+            if changed := _apply_changes(extra, change.model_dump(exclude_unset=True)):
+                service = _get_service(session, service_id)
                 extra.version += 1
                 service.version += 1
                 session.flush()
-                _record(session, actor, service, "extra.changed", extra_id=extra.id, fields=changed)
+                _record_audit(session, actor, service, "extra.changed", extra_id=extra.id, fields=changed)
             return Extra.of(extra)
 
         changed = await self._database.write(update)
-        await self.offer.invalidate()
+        await self.public_list.invalidate()
         return changed
 
-    async def _render(self) -> bytes:
-        """The public list; made into JSON in the worker thread, so that a long one does not hold up the loop."""
-        return await self._database.read(lambda session: self._offer(session).model_dump_json().encode())
+    async def _render_public_list(self) -> bytes:
+        """The public list as JSON, serialised in the worker thread to keep the event loop responsive."""
+        return await self._database.read(lambda session: self._load_offer(session).model_dump_json().encode())
 
-    def _offer(self, session: Session) -> Offer:
+    def _load_offer(self, session: Session) -> Offer:
         services = session.exec(
             select(CleaningService)
             .where(col(CleaningService.is_active).is_(True))
             .order_by(col(CleaningService.position), col(CleaningService.id))
-            .limit(ACTIVE_SERVICES)
+            .limit(MAXIMUM_ACTIVE_SERVICES)
         ).all()
-        return Offer(currency=self._settings.currency, items=_all_shown(session, services, only_active=True))
+        return Offer(currency=self._settings.currency, items=_present_all(session, services, only_active=True))
 
 
-def _service(session: Session, service_id: str) -> CleaningService:
+def _get_service(session: Session, service_id: str) -> CleaningService:
     service = session.get(CleaningService, service_id)
     if service is None:
         raise NotFound
     return service
 
 
-def _extra(session: Session, service_id: str, extra_id: str) -> ServiceExtra:
+def _get_extra(session: Session, service_id: str, extra_id: str) -> ServiceExtra:
     extra = session.get(ServiceExtra, extra_id)
     if extra is None or extra.service_id != service_id:
         raise NotFound
     return extra
 
 
-def _extras(
+def _extras_by_service(
     session: Session, services: Sequence[CleaningService], *, only_active: bool = False
 ) -> dict[str, list[ServiceExtra]]:
-    """The services' extras in their order, by service."""
+    """The extras of each service, sorted by position."""
     query = (
         select(ServiceExtra)
         .where(col(ServiceExtra.service_id).in_([service.id for service in services]))
@@ -258,35 +258,35 @@ def _extras(
     return found
 
 
-def _shown(session: Session, service: CleaningService) -> Service:
-    return _all_shown(session, [service])[0]
+def _present(session: Session, service: CleaningService) -> Service:
+    return _present_all(session, [service])[0]
 
 
-def _all_shown(session: Session, services: Sequence[CleaningService], *, only_active: bool = False) -> list[Service]:
-    extras = _extras(session, services, only_active=only_active)
-    return [Service.of(service, pricing.measures(service), extras[service.id]) for service in services]
+def _present_all(session: Session, services: Sequence[CleaningService], *, only_active: bool = False) -> list[Service]:
+    extras = _extras_by_service(session, services, only_active=only_active)
+    return [Service.of(service, pricing.required_measures(service), extras[service.id]) for service in services]
 
 
-def _apply(row: CleaningService | ServiceExtra, values: dict[str, object]) -> list[str]:
-    """Set the values that differ; returns their names."""
+def _apply_changes(row: CleaningService | ServiceExtra, values: dict[str, object]) -> list[str]:
+    """Set the values that differ; return their names."""
     changed = [name for name, value in values.items() if getattr(row, name) != value]
     for name in changed:
         setattr(row, name, values[name])
     return changed
 
 
-def _check_room(session: Session, service: CleaningService) -> None:
-    """Call it with the service's new state in the database."""
+def _check_active_limit(session: Session, service: CleaningService) -> None:
+    """Raise CatalogueFull if too many services are active; the service must be flushed first."""
     active = select(func.count()).select_from(CleaningService).where(col(CleaningService.is_active).is_(True))
-    if service.is_active and session.exec(active).one() > ACTIVE_SERVICES:
+    if service.is_active and session.exec(active).one() > MAXIMUM_ACTIVE_SERVICES:
         raise CatalogueFull
 
 
-def _record(session: Session, actor: Actor, service: CleaningService, what: str, **details: object) -> None:
-    audit.record(session, "catalog.changed", actor_id=actor.id, subject_id=service.id, what=what, **details)
+def _record_audit(session: Session, actor: Actor, service: CleaningService, change: str, **details: object) -> None:
+    audit.record(session, "catalog.changed", actor_id=actor.id, subject_id=service.id, what=change, **details)
 
 
-def _first_ids(offer: Offer) -> dict[str, str]:
+def _find_example_ids(offer: Offer) -> dict[str, str]:
     service = next(iter(offer.items), None)
     if service is None:
         return {}

@@ -1,4 +1,4 @@
-"""What the health routes answer."""
+"""Response bodies of the health routes."""
 
 from typing import Literal
 
@@ -8,30 +8,30 @@ CheckStatus = Literal["ok", "unavailable"]
 
 
 class Liveness(BaseModel):
-    """The event loop turns."""
+    """The event loop of the replica runs."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(Liveness):
-    """Requests are answered; while `writes` is not ok, only those that change nothing.
+    """The replica serves requests. While `writes` is not `ok`, it serves only requests that read.
 
-    Refused: the last write failed a moment ago. Forbidden: the same, and a file belongs to another user.
+    `refused`: a recent write failed. `forbidden`: a recent write failed, and a database file belongs to another user.
     """
 
     writes: Literal["ok", "refused", "forbidden"] = "ok"
-    cause: str | None = Field(None, description="Why writes fail", examples=["database is locked"])
+    cause: str | None = Field(None, description="Reason why writes fail", examples=["database is locked"])
 
 
 class Checks(BaseModel):
-    """What the API depends on. A database that is read-only refused the last write a moment ago."""
+    """State of each dependency. The database is `read-only` if a recent write failed."""
 
     database: CheckStatus | Literal["read-only"]
     redis: CheckStatus
 
 
 class Summary(BaseModel):
-    """Degraded: everything works, but something is missing. Unavailable: nothing does."""
+    """`degraded`: Redis is unavailable or the database refuses writes. `unavailable`: the database cannot be read."""
 
     status: Literal["ok", "degraded", "unavailable"]
     version: str = Field(examples=["1.0.0"])
@@ -39,7 +39,7 @@ class Summary(BaseModel):
 
 
 class CanaryResult(BaseModel):
-    """A registration went all the way and was rolled back."""
+    """A complete registration has succeeded and was rolled back."""
 
     status: Literal["ok"] = "ok"
     duration_ms: float

@@ -10,7 +10,7 @@ from app.kit.addresses import CLIENT, subscriber
 from app.kit.passwords import MAXIMUM_LENGTH, normalised
 from app.kit.problems import Overloaded
 from app.kit.workers import WorkerPool
-from app.settings import HASH_MEMORY, Settings
+from app.settings import HASH_MEMORY_BYTES, Settings
 
 with warnings.catch_warnings():
     # passlib 1.7.4 looks for the standard library's crypt, and for argon2's version, the way one did in 2020.
@@ -29,7 +29,7 @@ IDLE = 1.0  # seconds without a password after which the memory of the last hash
 CONTEXT = CryptContext(
     schemes=["argon2"],
     argon2__type="ID",
-    argon2__memory_cost=HASH_MEMORY // 1024,  # KiB
+    argon2__memory_cost=HASH_MEMORY_BYTES // 1024,  # KiB
     argon2__time_cost=2,
     argon2__parallelism=1,
 )

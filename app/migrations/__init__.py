@@ -1,1 +1,1 @@
-"""The history of the schema, one Alembic revision a file."""
+"""Alembic migrations of the database schema."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection, and in the transaction, of the caller."""
+"""Alembic environment: runs migrations on the caller's connection, in the caller's transaction."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -1,4 +1,4 @@
-"""`python -m app migrate [--create]`: upgrade the schema; one process at a time, one transaction, all or nothing."""
+"""`python -m app migrate [--create]`: upgrade the schema in one transaction, one process at a time."""
 
 import argparse
 import fcntl
@@ -25,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str]) -> int:
-    """Migrate DATABASE_URL; returns the exit code."""
+    """Migrate the database at DATABASE_URL; return the exit code."""
     parser = argparse.ArgumentParser("python -m app migrate")
-    parser.add_argument("--create", action="store_true", help="make the database if it is missing: a new and empty one")
+    parser.add_argument("--create", action="store_true", help="create a new, empty database if it is missing")
     create = parser.parse_args(arguments).create
     settings = load_settings_or_exit()
     with logs.running(settings):
@@ -53,15 +53,15 @@ def migrate(
     """Upgrade the database to the newest revision.
 
     Args:
-        url: of the database.
-        create: make it where it is missing, or empty.
-        directory: of the Alembic environment.
-        to: an earlier revision instead of the newest.
+        url: URL of the database.
+        create: create the database if it is missing or empty.
+        directory: directory of the Alembic environment.
+        to: an earlier target revision instead of the newest.
         lock_timeout: seconds to wait while another process migrates.
 
     Raises:
-        FileUnusableError: there is none, or it is not this process's to write.
-        MigrationError: nothing has changed.
+        FileUnusableError: the database file is missing or not writable by this process.
+        MigrationError: the migration failed and changed nothing.
     """
     path = sqlite.database_file(url)
     config = Config()
@@ -69,7 +69,7 @@ def migrate(
     try:
         if create:
             sqlite.create(path)
-        sqlite.DatabaseFile(path)  # which says what keeps it from being used
+        sqlite.DatabaseFile(path)  # raises FileUnusableError with the reason
         with _lock(path, lock_timeout), sqlite.exclusive(url) as connection:
             found, wanted = revision(connection), to or newest_revision(directory)
             if found is None and not create:
@@ -79,7 +79,7 @@ def migrate(
             config.attributes["connection"] = connection
             command.upgrade(config, wanted)
             if broken := sqlite.broken_references(connection):
-                raise MigrationError(f"{broken} rows would point to nothing")
+                raise MigrationError(f"{broken} rows would reference missing rows")
             connection.commit()
             log.info("database_migrated", before=found, after=wanted)
     except (SQLAlchemyError, CommandError, OSError) as error:
@@ -96,6 +96,6 @@ def _lock(database: Path, timeout: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise MigrationError(f"another process has been at it for {timeout:g} seconds") from None
+                    raise MigrationError(f"another process has been migrating for {timeout:g} seconds") from None
                 time.sleep(0.1)
         yield

@@ -1,1 +1,1 @@
-"""Notifications: what people are told, in their language."""
+"""Notifications: messages to people in their language."""

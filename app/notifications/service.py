@@ -1,4 +1,4 @@
-"""Tells people what concerns them, through the outbox."""
+"""Writes notifications into the outbox."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ from sqlmodel import Session
 
 from app.kit import outbox
 from app.kit.outbox import Outbox, OutboxMessage
-from app.notifications.texts import Template, redacted, render
+from app.notifications.texts import Template, redact, render
 
 __all__ = ["Notifications", "Recipient", "Template"]
 
 
 @dataclass(frozen=True)
 class Recipient:
-    """Who is told."""
+    """The recipient of a notification."""
 
     account_id: str
     email: str
@@ -22,37 +22,37 @@ class Recipient:
 
 
 class Notifications:
-    """Writes messages in the recipient's language into the outbox."""
+    """Writes notifications in the recipient's language into the outbox."""
 
     def __init__(self, outbox: Outbox, public_url: str) -> None:
-        """Prepare.
+        """Initialise.
 
         Args:
-            outbox: what sends them.
-            public_url: what links begin with; empty for no links.
+            outbox: sends the notifications.
+            public_url: base URL of links; empty for notifications without links.
         """
         self._outbox = outbox
         self._public_url = public_url
 
     @property
     def can_mail(self) -> bool:
-        """Whether e-mail is set up."""
+        """Whether e-mail is configured."""
         return self._outbox.accepts("email")
 
     def notify(
         self, session: Session, template: Template, recipient: Recipient, *, about_id: str | None = None, **facts: str
     ) -> None:
-        """Write a message in the caller's transaction; nothing when e-mail is off.
+        """Write a notification in the caller's transaction; do nothing if e-mail is not configured.
 
         Args:
-            session: of the transaction that the message is about.
-            template: what happened.
-            recipient: who is told.
-            about_id: the account of another person, whom the facts tell of.
-            facts: what the template's texts need.
+            session: the transaction of the change that the notification reports.
+            template: the kind of notification.
+            recipient: the recipient.
+            about_id: the account of the third person that the facts describe, if any.
+            facts: values for the template's placeholders and details.
 
         Raises:
-            KeyError: a fact is missing that the template cannot do without; whether e-mail is on or off.
+            KeyError: a required fact is missing; raised even if e-mail is not configured.
         """
         subject, body = render(
             template, recipient.language, {"full_name": recipient.full_name, **facts}, self._public_url
@@ -71,10 +71,10 @@ class Notifications:
         )
 
     def forget(self, session: Session, account_id: str) -> None:
-        """Delete the messages to a person who is erased; of those to others take away what they say of that person."""
+        """Delete the messages to an erased account, and remove its personal data from messages to other people."""
         outbox.forget(session, account_id)
         for message in outbox.about(session, account_id):
             if message.template in set(Template):
-                message.body, message.about_id = redacted(Template(message.template), message.body), None
-            else:  # of another release, which may have put anything into it
+                message.body, message.about_id = redact(Template(message.template), message.body), None
+            else:  # written by another release, so the personal data in it cannot be located
                 session.delete(message)

@@ -1,7 +1,7 @@
-"""What the messages say, in every language.
+"""Texts of the notifications in all languages.
 
-Facts come from people: a name or a reason stays on its line, and a subject holds none of them. A message that goes
-to an address nobody has confirmed greets nobody by name, or a "name" could carry an advertisement to strangers.
+Facts such as names and reasons are user input: each stays on one line, and none appears in a subject. A message to an
+unconfirmed address does not greet the recipient by name: a "name" could carry an advertisement to strangers.
 """
 
 # ruff: noqa: RUF001  # half of it is Russian
@@ -16,7 +16,7 @@ SUBJECT_LENGTH = 200  # characters
 
 
 class Template(StrEnum):
-    """What a message is about."""
+    """The kinds of notification."""
 
     VERIFY_EMAIL = "verify_email"
     CHANGE_EMAIL = "change_email"
@@ -30,7 +30,7 @@ class Template(StrEnum):
     BOOKING_RESCHEDULED = "booking_rescheduled"
     BOOKING_CANCELLED = "booking_cancelled"
     VISIT_ASSIGNED = "visit_assigned"
-    """To the cleaner, as the next two."""
+    """To the cleaner, like the next two."""
     VISIT_RESCHEDULED = "visit_rescheduled"
     VISIT_CANCELLED = "visit_cancelled"
     COVER_MISSING = "cover_missing"
@@ -39,46 +39,47 @@ class Template(StrEnum):
 
 @dataclass(frozen=True)
 class Text:
-    """A template in one language; `{fact}` stands for a fact."""
+    """The text of a template in one language; `{fact}` is a placeholder for a fact."""
 
     subject: str
     opening: str
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What all languages of a template have in common."""
+class TemplateSpec:
+    """The parts of a template that are the same in all languages."""
 
-    needs: tuple[str, ...]
-    """Facts that it cannot do without."""
+    required: tuple[str, ...]
+    """Facts that must be present."""
     details: tuple[str, ...] = ()
-    """Facts that get a line of their own, those that are there."""
-    others: tuple[str, ...] = ()
-    """Those of the details that tell of another person than the recipient."""
+    """Facts that are listed, one a line, if present."""
+    third_party: tuple[str, ...] = ()
+    """The details that describe another person than the recipient."""
     page: str | None = None
-    """Path under PUBLIC_URL where the code is used. The code is behind a `#`, which stays out of servers' logs."""
+    """Path of the page, under PUBLIC_URL, that takes the code. The link holds the code in its fragment, which
+    browsers do not send, so that the code stays out of server logs."""
 
 
-BOOKING = ("reference", "service", "when")
-ORDER = (*BOOKING, "address", "price", "cleaner")
-VISIT = (*BOOKING, "address", "client")
+BOOKING_FACTS = ("reference", "service", "when")
+CLIENT_FACTS = (*BOOKING_FACTS, "address", "price", "cleaner")
+CLEANER_FACTS = (*BOOKING_FACTS, "address", "client")
 
-KINDS = {
-    Template.VERIFY_EMAIL: Kind(("code",), page="/verify-email"),
-    Template.CHANGE_EMAIL: Kind(("code",), ("new_email",), page="/verify-email"),
-    Template.EMAIL_TAKEN: Kind(()),
-    Template.EMAIL_CHANGED: Kind((), ("new_email",)),
-    Template.RESET_PASSWORD: Kind(("code",), page="/reset-password"),
-    Template.PASSWORD_CHANGED: Kind(()),
-    Template.BOOKING_RECEIVED: Kind(BOOKING, ORDER, ("cleaner",)),
-    Template.BOOKING_CONFIRMED: Kind(BOOKING, ORDER, ("cleaner",)),
-    Template.BOOKING_ASSIGNED: Kind(BOOKING, ORDER, ("cleaner",)),
-    Template.BOOKING_RESCHEDULED: Kind(BOOKING, ORDER, ("cleaner",)),
-    Template.BOOKING_CANCELLED: Kind(BOOKING, (*BOOKING, "address", "reason", "fee")),
-    Template.VISIT_ASSIGNED: Kind(BOOKING, VISIT, ("address", "client")),
-    Template.VISIT_RESCHEDULED: Kind(BOOKING, VISIT, ("address", "client")),
-    Template.VISIT_CANCELLED: Kind(BOOKING, (*VISIT, "reason"), ("address", "client", "reason")),
-    Template.COVER_MISSING: Kind(("references",), ("references", "cleaner"), ("cleaner",)),
+TEMPLATE_SPECS = {
+    Template.VERIFY_EMAIL: TemplateSpec(("code",), page="/verify-email"),
+    Template.CHANGE_EMAIL: TemplateSpec(("code",), ("new_email",), page="/verify-email"),
+    Template.EMAIL_TAKEN: TemplateSpec(()),
+    Template.EMAIL_CHANGED: TemplateSpec((), ("new_email",)),
+    Template.RESET_PASSWORD: TemplateSpec(("code",), page="/reset-password"),
+    Template.PASSWORD_CHANGED: TemplateSpec(()),
+    Template.BOOKING_RECEIVED: TemplateSpec(BOOKING_FACTS, CLIENT_FACTS, ("cleaner",)),
+    Template.BOOKING_CONFIRMED: TemplateSpec(BOOKING_FACTS, CLIENT_FACTS, ("cleaner",)),
+    Template.BOOKING_ASSIGNED: TemplateSpec(BOOKING_FACTS, CLIENT_FACTS, ("cleaner",)),
+    Template.BOOKING_RESCHEDULED: TemplateSpec(BOOKING_FACTS, CLIENT_FACTS, ("cleaner",)),
+    Template.BOOKING_CANCELLED: TemplateSpec(BOOKING_FACTS, (*BOOKING_FACTS, "address", "reason", "fee")),
+    Template.VISIT_ASSIGNED: TemplateSpec(BOOKING_FACTS, CLEANER_FACTS, ("address", "client")),
+    Template.VISIT_RESCHEDULED: TemplateSpec(BOOKING_FACTS, CLEANER_FACTS, ("address", "client")),
+    Template.VISIT_CANCELLED: TemplateSpec(BOOKING_FACTS, (*CLEANER_FACTS, "reason"), ("address", "client", "reason")),
+    Template.COVER_MISSING: TemplateSpec(("references",), ("references", "cleaner"), ("cleaner",)),
 }
 
 LABELS = {
@@ -112,8 +113,8 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Phrases:
-    """What returns in the messages of one language."""
+class CommonPhrases:
+    """Phrases that all messages of one language share."""
 
     hello: str
     dear: str
@@ -122,15 +123,15 @@ class Phrases:
     footer: str
 
 
-PHRASES = {
-    Language.ENGLISH: Phrases(
+COMMON_PHRASES = {
+    Language.ENGLISH: CommonPhrases(
         hello="Hello,",
         dear="Hello {full_name},",
         link="Open this link:",
         code="Or enter this code:",
         footer="This message was sent automatically.",
     ),
-    Language.RUSSIAN: Phrases(
+    Language.RUSSIAN: CommonPhrases(
         hello="Здравствуйте!",
         dear="Здравствуйте, {full_name}!",
         link="Откройте эту ссылку:",
@@ -138,7 +139,7 @@ PHRASES = {
         footer="Это сообщение отправлено автоматически.",
     ),
 }
-CODE_ALONE = {Language.ENGLISH: "Enter this code:", Language.RUSSIAN: "Введите этот код:"}
+CODE_WITHOUT_LINK = {Language.ENGLISH: "Enter this code:", Language.RUSSIAN: "Введите этот код:"}
 
 TEXTS = {
     Language.ENGLISH: {
@@ -149,50 +150,51 @@ TEXTS = {
         ),
         Template.CHANGE_EMAIL: Text(
             "Confirm your new e-mail address",
-            "please confirm that your account is to use this e-mail address. If it is not your account, ignore this "
+            "please confirm that your account should use this e-mail address. If it is not your account, ignore this "
             "message.",
         ),
         Template.EMAIL_TAKEN: Text(
             "You already have an account",
-            "somebody has tried to register with your e-mail address, which has an account already. If it was you, "
-            "log in, or reset your password. If not, there is nothing to do.",
+            "someone tried to register with your e-mail address, which already has an account. If it was you, log in "
+            "or reset your password. If not, you do not need to do anything.",
         ),
         Template.EMAIL_CHANGED: Text(
             "Your e-mail address was changed",
-            "your account uses another e-mail address from now on. If it was not you, call us at once.",
+            "your account now uses another e-mail address. If you did not change it, call us immediately.",
         ),
         Template.RESET_PASSWORD: Text(
             "Reset your password",
-            "somebody, probably you, has asked for a new password for your account. If it was not you, ignore this "
-            "message: your password stays as it is.",
+            "someone, probably you, asked to reset the password of your account. If it was not you, ignore this "
+            "message: your password stays the same.",
         ),
         Template.PASSWORD_CHANGED: Text(
             "Your password was changed",
-            "your password was changed, and all other devices were logged out. If it was not you, reset it and call "
-            "us.",
+            "your password was changed, and all other devices were logged out. If you did not change it, reset it and "
+            "call us.",
         ),
         Template.BOOKING_RECEIVED: Text(
             "We have received your booking {reference}", "thank you for your booking. We will confirm it soon."
         ),
         Template.BOOKING_CONFIRMED: Text("Your booking {reference} is confirmed", "your booking is confirmed."),
         Template.BOOKING_ASSIGNED: Text(
-            "We know who will come: booking {reference}", "we know now who will come to you."
+            "A cleaner is assigned to your booking {reference}", "a cleaner is assigned to your booking."
         ),
         Template.BOOKING_RESCHEDULED: Text(
-            "Your booking {reference} has a new time", "your booking was moved. This is how it stands now."
+            "Your booking {reference} has a new time", "your booking was rescheduled. These are its new details."
         ),
         Template.BOOKING_CANCELLED: Text("Your booking {reference} is cancelled", "your booking is cancelled."),
         Template.VISIT_ASSIGNED: Text("New visit: {reference}", "you have a new visit."),
         Template.VISIT_RESCHEDULED: Text(
-            "The visit {reference} has a new time", "one of your visits was moved. This is how it stands now."
+            "The visit {reference} has a new time", "one of your visits was rescheduled. These are its new details."
         ),
         Template.VISIT_CANCELLED: Text(
-            "The visit {reference} is off", "one of your visits was cancelled or given to somebody else. Do not go."
+            "You no longer have the visit {reference}",
+            "one of your visits was cancelled or assigned to another cleaner. Please do not go there.",
         ),
         Template.COVER_MISSING: Text(
             "Visits without a cleaner",
-            "a cleaner cannot do these visits any more, and nobody else goes yet. Please assign somebody, or agree on "
-            "another time with the client.",
+            "a cleaner is no longer available for these visits, and no other cleaner is assigned yet. Please assign "
+            "another cleaner, or agree on another time with the client.",
         ),
     },
     Language.RUSSIAN: {
@@ -254,40 +256,44 @@ TEXTS = {
 
 
 def render(template: Template, language: str, facts: Mapping[str, str], public_url: str) -> tuple[str, str]:
-    """Write a message.
+    """Render a message.
 
     Args:
-        template: what it is about.
-        language: one of Language; English for anything else.
-        facts: what its text needs, and `full_name`.
-        public_url: what links begin with; empty for no links.
+        template: the kind of notification.
+        language: a value of Language; any other value means English.
+        facts: values for placeholders and details, and `full_name`.
+        public_url: base URL of links; empty for a message without links.
 
     Returns:
         Subject and body.
 
     Raises:
-        KeyError: a fact is missing that the template cannot do without.
+        KeyError: a required fact is missing.
     """
-    spoken = Language(language) if language in set(Language) else Language.ENGLISH
-    kind, text, phrases = KINDS[template], TEXTS[spoken][template], PHRASES[spoken]
+    chosen = Language(language) if language in set(Language) else Language.ENGLISH
+    spec, text, phrases = TEMPLATE_SPECS[template], TEXTS[chosen][template], COMMON_PHRASES[chosen]
     known = {name: " ".join(fact.split()) for name, fact in facts.items()}
-    for name in kind.needs:
+    for name in spec.required:
         if not known[name]:
             raise KeyError(name)
-    greeting = phrases.dear.format_map(known) if known.get("full_name") and "reference" in kind.needs else phrases.hello
+    greeting = (
+        phrases.dear.format_map(known) if known.get("full_name") and "reference" in spec.required else phrases.hello
+    )
     parts = [greeting, text.opening]
-    details = [f"{LABELS[spoken][name]}: {known[name]}" for name in kind.details if known.get(name)]
+    details = [f"{LABELS[chosen][name]}: {known[name]}" for name in spec.details if known.get(name)]
     if details:
         parts.append("\n".join(details))
-    if kind.page and public_url:
-        parts.append(f"{phrases.link}\n{public_url}{kind.page}#{known['code']}")
-    if kind.page:
-        parts.append(f"{phrases.code if public_url else CODE_ALONE[spoken]}\n{known['code']}")
+    if spec.page and public_url:
+        parts.append(f"{phrases.link}\n{public_url}{spec.page}#{known['code']}")
+    if spec.page:
+        parts.append(f"{phrases.code if public_url else CODE_WITHOUT_LINK[chosen]}\n{known['code']}")
     parts.append(f"-- \n{phrases.footer}")
     return text.subject.format_map(known)[:SUBJECT_LENGTH], "\n\n".join(parts) + "\n"
 
 
-def redacted(template: Template, body: str) -> str:
-    """The message without what it says of another person than its recipient; each fact has a line of its own."""
-    labels = tuple(f"{LABELS[language][name]}: " for language in Language for name in KINDS[template].others)
+def redact(template: Template, body: str) -> str:
+    """Remove the lines that describe another person than the recipient; each fact is on its own line."""
+    labels = tuple(
+        f"{LABELS[language][name]}: " for language in Language for name in TEMPLATE_SPECS[template].third_party
+    )
     return "".join(line for line in body.splitlines(keepends=True) if not (labels and line.startswith(labels)))

@@ -1,1 +1,1 @@
-"""Office: lists, schedules and figures for managers."""
+"""Office: lists, schedules and key figures for managers."""

@@ -6,9 +6,9 @@ from app.kit.problems import Problem
 
 
 class NotDead(Problem):
-    """Only dead letters are sent again."""
+    """The message is not a dead letter, so it cannot be sent again."""
 
     status = HTTPStatus.CONFLICT
     slug = "not-dead"
-    title = "This message has not failed"
-    explanation = "Only a message in the state `dead` can be sent again; others are sent by themselves."
+    title = "The message is not a dead letter"
+    explanation = "Only a message in the state `dead` can be sent again. Pending messages are sent automatically."

@@ -1,13 +1,13 @@
-"""What managers look at."""
+"""Lists, schedules and key figures for managers."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from sqlmodel import Session
 
 from app.accounts.service import Accounts
-from app.bookings.queries import Filters
+from app.bookings.queries import BookingFilters
 from app.bookings.schemas import Booking
 from app.bookings.service import Bookings
 from app.kit import audit, outbox
@@ -23,54 +23,53 @@ from app.staff.calendar import Interval, day_interval
 from app.staff.service import Staff
 
 
-@dataclass(frozen=True)
-class Features:
-    """The other features that the office looks at."""
-
-    accounts: Accounts
-    staff: Staff
-    bookings: Bookings
-    outbox: Outbox
-
-
 class Office:
-    """Lists, the schedule, figures; all of them only to read, but for dead letters."""
+    """The operations of the office. Only `retry_message` writes."""
 
-    def __init__(self, settings: Settings, database: Database, features: Features) -> None:
+    def __init__(  # noqa: PLR0913  # the features it depends on
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        accounts: Accounts,
+        staff: Staff,
+        bookings: Bookings,
+        outbox: Outbox,
+    ) -> None:
         self._settings = settings
         self._database = database
-        self._accounts = features.accounts
-        self._staff = features.staff
-        self._bookings = features.bookings
-        self._outbox = features.outbox
+        self._accounts = accounts
+        self._staff = staff
+        self._bookings = bookings
+        self._outbox = outbox
 
-    async def bookings(self, filters: Filters, q: str | None, paging: Paging) -> Page[Booking]:
-        """Anybody's bookings, the latest visits first.
+    async def bookings(self, filters: BookingFilters, q: str | None, paging: Paging) -> Page[Booking]:
+        """Bookings of all clients, latest visits first.
 
         Args:
-            filters: which ones.
-            q: a reference, or what a client can be found by.
-            paging: which page.
+            filters: the filters to apply.
+            q: a booking reference, or a search text for clients.
+            paging: the page to return.
 
         Raises:
-            ValidationFailed: the cursor is not one of this list's.
+            ValidationFailed: the cursor does not belong to this list.
         """
         return await self._database.read(
-            lambda session: self._bookings.listing(session, self._searched(session, filters, q), paging)
+            lambda session: self._bookings.listing(session, self._add_search(session, filters, q), paging)
         )
 
     async def schedule(self, day: date, paging: Paging) -> Page[CleanerDay]:
-        """What each cleaner has to do on a day of the business, the longest-serving first.
+        """Each cleaner's visits on a day in BUSINESS_TIMEZONE; cleaners who joined first come first.
 
         Raises:
-            ValidationFailed: the cursor is not one of this list's.
+            ValidationFailed: the cursor does not belong to this list.
         """
         interval = day_interval(day, self._settings.zone)
 
         def read(session: Session) -> Page[CleanerDay]:
-            cleaners = self._staff.listing(session, paging)
+            cleaners = self._staff.cleaner_page(session, paging)
             visits: dict[str, list[Booking]] = {each.id: [] for each in cleaners.items}
-            for visit in self._bookings.day(session, visits.keys(), interval):
+            for visit in self._bookings.visits_in(session, visits.keys(), interval):
                 if visit.cleaner:
                     visits[visit.cleaner.id].append(visit)
             items = [
@@ -84,25 +83,25 @@ class Office:
         return await self._database.read(read)
 
     async def figures(self, first: date, last: date) -> Figures:
-        """A period in numbers; both days are included."""
+        """The key figures of a period; both days are included."""
         zone = self._settings.zone
         period = Interval(day_interval(first, zone).start, day_interval(last, zone).end)
 
         def read(session: Session) -> Figures:
-            found = self._bookings.figures(session, period.start, period.end)
-            profiles = self._staff.profiles(session, found.minutes)
+            totals = self._bookings.period_totals(session, period.start, period.end)
+            profiles = self._staff.profiles(session, totals.minutes)
             load = [
                 CleanerLoad(cleaner_id=each, full_name=profiles[each].full_name, minutes=minutes)
-                for each, minutes in found.minutes.items()
+                for each, minutes in totals.minutes.items()
             ]
             return Figures(
                 first_day=first,
                 last_day=last,
                 timezone=zone.key,
-                bookings=sum(found.bookings.values()),
-                by_state=found.bookings,
-                cancellations=found.cancellations,
-                revenue=found.revenue,
+                bookings=sum(totals.bookings.values()),
+                by_state=totals.bookings,
+                cancellations=totals.cancellations,
+                revenue=totals.revenue,
                 currency=self._settings.currency,
                 load=sorted(load, key=lambda each: (-each.minutes, each.full_name, each.cleaner_id)),
             )
@@ -110,10 +109,10 @@ class Office:
         return await self._database.read(read)
 
     async def messages(self, states: Collection[NotificationState], paging: Paging) -> Page[Message]:
-        """Notifications in one of these states, the newest first.
+        """Notifications in the given states, newest first.
 
         Raises:
-            ValidationFailed: the cursor is not one of this list's.
+            ValidationFailed: the cursor does not belong to this list.
         """
 
         def read(session: Session) -> Page[Message]:
@@ -122,12 +121,12 @@ class Office:
 
         return await self._database.read(read)
 
-    async def send_again(self, actor: Actor, message_id: str) -> Message:
-        """Give a dead letter all its attempts again.
+    async def retry_message(self, actor: Actor, message_id: str) -> Message:
+        """Reset the attempts of a dead letter, and send it again.
 
         Raises:
-            NotFound: there is no such message.
-            NotDead: it has not failed.
+            NotFound: the message does not exist.
+            NotDead: the message is not a dead letter.
         """
 
         def write(session: Session) -> Message:
@@ -145,10 +144,10 @@ class Office:
     async def audit(
         self, actor_id: str | None, subject_id: str | None, actions: Collection[str], paging: Paging
     ) -> Page[AuditEntry]:
-        """The audit log, the newest first.
+        """The audit log, newest first.
 
         Raises:
-            ValidationFailed: the cursor is not one of this list's.
+            ValidationFailed: the cursor does not belong to this list.
         """
 
         def read(session: Session) -> Page[AuditEntry]:
@@ -157,11 +156,12 @@ class Office:
 
         return await self._database.read(read)
 
-    def _searched(self, session: Session, filters: Filters, q: str | None) -> Filters:
+    def _add_search(self, session: Session, filters: BookingFilters, q: str | None) -> BookingFilters:
         if q is None:
             return filters
         if self._bookings.has_reference(session, q.upper()):
             return replace(filters, reference=q.upper())
-        found = set(self._accounts.find(session, q))
-        asked = found if filters.client_ids is None else found & set(filters.client_ids)
-        return replace(filters, client_ids=sorted(asked))
+        client_ids = set(self._accounts.search(session, q))
+        if filters.client_ids is not None:
+            client_ids &= set(filters.client_ids)
+        return replace(filters, client_ids=sorted(client_ids))

@@ -10,7 +10,7 @@ from app.kit.models import UtcDateTime, now
 
 
 class Review(SQLModel, table=True):
-    """What a client says about a completed booking; one each, so the booking is the key."""
+    """A client's review of a completed booking. A booking has at most one, so its id is the primary key."""
 
     __tablename__: ClassVar[str] = "review"
     __table_args__ = (

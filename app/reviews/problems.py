@@ -6,7 +6,7 @@ from app.kit.problems import Problem
 
 
 class BookingNotCompleted(Problem):
-    """There is nothing to review yet, or there never will be."""
+    """The booking is not in the state `completed`."""
 
     status = HTTPStatus.CONFLICT
     slug = "booking-not-completed"
@@ -15,9 +15,9 @@ class BookingNotCompleted(Problem):
 
 
 class AlreadyReviewed(Problem):
-    """Each booking is reviewed once."""
+    """The booking already has a review."""
 
     status = HTTPStatus.CONFLICT
     slug = "already-reviewed"
-    title = "The booking has a review already"
-    explanation = "A booking can be reviewed once."
+    title = "The booking already has a review"
+    explanation = "A booking can be reviewed only once."

@@ -1,8 +1,8 @@
-"""HTTP routes: Reviews of completed bookings."""
+"""HTTP routes of the reviews."""
 
 from fastapi import APIRouter, Response, status
 
-from app.accounts.dependencies import BY_ROLE, SIGNED_IN, InActor, InClient
+from app.accounts.dependencies import AUTHENTICATED_PROBLEMS, ROLE_PROBLEMS, CurrentClient, CurrentUser
 from app.catalog.schemas import Identifier
 from app.kit.body import StrictRoute
 from app.kit.idempotency import KEYED, InAttempt
@@ -10,7 +10,7 @@ from app.kit.pagination import InPage, Page
 from app.kit.problems import NotFound, PayloadTooLarge, ValidationFailed, responses
 from app.reviews.problems import AlreadyReviewed, BookingNotCompleted
 from app.reviews.schemas import PublicReview, ReviewRequest, ReviewView
-from app.services import InServices
+from app.services import ServicesDep
 
 router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
 
@@ -27,19 +27,19 @@ router = APIRouter(prefix="/api/v1", tags=["reviews"], route_class=StrictRoute)
         PayloadTooLarge,
         ValidationFailed,
         *KEYED,
-        *BY_ROLE,
+        *ROLE_PROBLEMS,
     ),
 )
-async def add_review(  # noqa: PLR0913  # what FastAPI injects
+async def add_review(  # noqa: PLR0913  # one parameter for each part of the request
     *,
     booking_id: Identifier,
     request: ReviewRequest,
-    actor: InClient,
-    services: InServices,
+    actor: CurrentClient,
+    services: ServicesDep,
     attempt: InAttempt,
     response: Response,
 ) -> ReviewView:
-    """Say how a completed visit of one's own was; once, and for good."""
+    """Review one of your own completed bookings. A booking can be reviewed once; a review cannot be changed."""
     review = await services.reviews.add(actor, booking_id, request, attempt)
     response.headers["Location"] = f"/api/v1/bookings/{booking_id}/review"
     return review
@@ -49,10 +49,10 @@ async def add_review(  # noqa: PLR0913  # what FastAPI injects
     "/bookings/{booking_id}/review",
     summary="Read a booking's review",
     operation_id="read_review",
-    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+    responses=responses(NotFound, ValidationFailed, *AUTHENTICATED_PROBLEMS),
 )
-async def read_review(booking_id: Identifier, actor: InActor, services: InServices) -> ReviewView:
-    """The review, for the booking's client, its cleaner and the office."""
+async def read_review(booking_id: Identifier, actor: CurrentUser, services: ServicesDep) -> ReviewView:
+    """Return the review of a booking. Only the booking's client, its cleaner and the office may read it."""
     return await services.reviews.of_booking(actor, booking_id)
 
 
@@ -60,8 +60,10 @@ async def read_review(booking_id: Identifier, actor: InActor, services: InServic
     "/cleaners/{cleaner_id}/reviews",
     summary="List a cleaner's reviews",
     operation_id="list_reviews",
-    responses=responses(NotFound, ValidationFailed, *SIGNED_IN),
+    responses=responses(NotFound, ValidationFailed, *AUTHENTICATED_PROBLEMS),
 )
-async def list_reviews(cleaner_id: Identifier, _: InActor, services: InServices, page: InPage) -> Page[PublicReview]:
-    """What clients say about a cleaner, the newest first."""
+async def list_reviews(
+    cleaner_id: Identifier, _: CurrentUser, services: ServicesDep, page: InPage
+) -> Page[PublicReview]:
+    """List the reviews of a cleaner, newest first."""
     return await services.reviews.of_cleaner(cleaner_id, page)

@@ -1,4 +1,4 @@
-"""What clients send to the reviews, and what they get."""
+"""Request and response schemas of the reviews."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,14 +9,14 @@ from app.kit.fields import WHOLE
 
 Comment = Annotated[
     str,
-    # No control characters but line breaks.
+    # No control characters except line breaks.
     StringConstraints(strip_whitespace=True, max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$"),
     Field(examples=["Everything shines."]),
 ]
 
 
 class ReviewRequest(BaseModel):
-    """What a client says about a completed booking."""
+    """A review of a completed booking."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,7 +25,7 @@ class ReviewRequest(BaseModel):
 
 
 class ReviewView(BaseModel):
-    """A review as the people of the booking see it."""
+    """A review as shown to the booking's client and cleaner and to the office."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -37,9 +37,9 @@ class ReviewView(BaseModel):
 
 
 class PublicReview(BaseModel):
-    """A review as everybody sees it."""
+    """A review as shown to every signed-in user."""
 
-    author: str = Field(description="First name and initial only", examples=["Anna P."])
+    author: str = Field(description="First name and last initial of the client", examples=["Anna P."])
     stars: int = Field(examples=[5])
     comment: str = Field(examples=["Everything shines."])
     created_at: datetime

@@ -1,4 +1,4 @@
-"""Reviews of completed bookings."""
+"""Adds, reads, erases and exports reviews."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from app.staff.service import Staff
 
 
 class Reviews:
-    """Reviews of completed bookings."""
+    """The operations on reviews."""
 
     def __init__(self, database: Database, *, accounts: Accounts, staff: Staff, bookings: Bookings) -> None:
         self._database = database
@@ -29,13 +29,13 @@ class Reviews:
         self._bookings = bookings
 
     async def add(self, actor: Actor, booking_id: str, request: ReviewRequest, attempt: Attempt) -> ReviewView:
-        """Review a booking, and count the stars for its cleaner.
+        """Add a review of a booking, and add its stars to the cleaner's rating.
 
         Raises:
             NotFound: the actor has no such booking.
-            BookingNotCompleted: it is too early, or the visit did not happen.
-            AlreadyReviewed: once is enough.
-            IdempotencyKeyReused: the key belongs to another request.
+            BookingNotCompleted: the booking is not completed.
+            AlreadyReviewed: the booking already has a review.
+            IdempotencyKeyReused: the idempotency key belongs to another request.
         """
         return await self._database.write(
             lambda session: attempt.once(
@@ -63,7 +63,7 @@ class Reviews:
         """The review of a booking.
 
         Raises:
-            NotFound: there is none, or the booking is none of the actor's business.
+            NotFound: the review does not exist, or the actor may not read it.
         """
 
         def read(session: Session) -> ReviewView:
@@ -75,11 +75,11 @@ class Reviews:
         return await self._database.read(read)
 
     async def of_cleaner(self, cleaner_id: str, paging: Paging) -> Page[PublicReview]:
-        """What clients say about a cleaner, the newest first.
+        """The reviews of a cleaner, newest first.
 
         Raises:
-            NotFound: there is no such cleaner.
-            ValidationFailed: the cursor is not one of this list's.
+            NotFound: the cleaner does not exist.
+            ValidationFailed: the cursor does not belong to this list.
         """
         columns: list[Any] = [col(Review.created_at), col(Review.booking_id)]
 
@@ -107,11 +107,11 @@ class Reviews:
         return await self._database.read(read)
 
     def erase(self, session: Session, account_id: str) -> None:
-        """Listener: forget what somebody wrote; the stars stay, for they are part of the cleaner's rating."""
+        """Listener: blank the client's comments; the stars stay because they are part of the cleaner's rating."""
         session.execute(update(Review).where(col(Review.client_id) == account_id).values(comment=""))
 
     def export(self, session: Session, account_id: str) -> object:
-        """Listener: all reviews that somebody wrote, the oldest first."""
+        """Listener: all reviews by the client, oldest first."""
         reviews = session.exec(select(Review).where(Review.client_id == account_id)).all()
         return [
             ReviewView.model_validate(each).model_dump(mode="json")
@@ -120,6 +120,6 @@ class Reviews:
 
 
 def author(full_name: str) -> str:
-    """First name and the initial of the last."""
+    """First name and last initial."""
     first, *others = full_name.split()
     return f"{first} {others[-1][0]}." if others else first

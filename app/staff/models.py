@@ -1,4 +1,4 @@
-"""Tables of the staff: who cleans, and when."""
+"""Tables of cleaners, working hours, days off and reserved time."""
 
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -9,28 +9,28 @@ from sqlmodel import Field, SQLModel
 from app.kit.models import UtcDateTime, identifier, now
 
 SLOT_MINUTES = 30
-"""Visits begin and last in whole slots, counted from the epoch (UTC): on the half hour in all but two time zones."""
+"""Length of a slot. Visits begin at slots and last whole slots. Slots are counted from the epoch (UTC)."""
 
 
 class Cleaner(SQLModel, table=True):
-    """Somebody who can be sent to clients; made when an account gets the role `cleaner`."""
+    """A cleaner. The row is created when an account gets the role `cleaner`."""
 
     __tablename__: ClassVar[str] = "cleaner"
     __table_args__ = (Index(None, "is_bookable", "account_id"), Index(None, "created_at", "account_id"))
 
     account_id: str = Field(sa_type=String(36), primary_key=True, foreign_key="user_account.id")
     is_bookable: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
-    """False once the account has another role or is inactive."""
+    """False if the account is inactive or has another role."""
     rating_total: int = 0
-    """Stars of all reviews."""
+    """Sum of the stars of all reviews."""
     rating_count: int = 0
     version: int = 1
-    """Of the working hours."""
+    """Version of the working hours, for If-Match."""
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
 class WorkingHours(SQLModel, table=True):
-    """When a cleaner works on one day of the week, by the clock on the wall of BUSINESS_TIMEZONE."""
+    """Working hours of a cleaner on one weekday, in local time of BUSINESS_TIMEZONE."""
 
     __tablename__: ClassVar[str] = "working_hours"
     __table_args__ = (
@@ -40,15 +40,15 @@ class WorkingHours(SQLModel, table=True):
 
     cleaner_id: str = Field(sa_type=String(36), primary_key=True, foreign_key="cleaner.account_id")
     weekday: int = Field(primary_key=True)
-    """0 is Monday (ISO 8601 less one)."""
+    """0 is Monday."""
     starts: int = Field(primary_key=True)
     """Minutes after midnight."""
     ends: int
-    """Minutes after midnight; 1440 is the next midnight."""
+    """Minutes after midnight; 1440 is the end of the day."""
 
 
 class DayOff(SQLModel, table=True):
-    """Days, both included, on which a cleaner does not work."""
+    """Consecutive days on which a cleaner does not work. The first and the last day are included."""
 
     __tablename__: ClassVar[str] = "day_off"
     __table_args__ = (
@@ -65,9 +65,9 @@ class DayOff(SQLModel, table=True):
 
 
 class BookingSlot(SQLModel, table=True):
-    """A cleaner's time that is taken. The primary key is what makes double booking impossible.
+    """A slot of a cleaner that is reserved for a booking. The primary key prevents double bookings.
 
-    There is a row for each slot of a booking that has a cleaner and is not over: completed, cancelled or missed.
+    An assigned booking has a row for each of its slots, until it is completed, cancelled or marked as a no-show.
     """
 
     __tablename__: ClassVar[str] = "booking_slot"

@@ -1,4 +1,4 @@
-"""What clients send to the staff, and what they get."""
+"""Request and response bodies of the staff."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -25,12 +25,12 @@ MAXIMUM_DAYS = 14
 MAXIMUM_DURATION = 720
 MAXIMUM_ABSENCE = timedelta(days=366)
 MAXIMUM_SHIFTS = 70
-WRITTEN_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def _written_day(value: object) -> object:
-    # Otherwise pydantic also takes seconds since 1970 for a date.
-    if not isinstance(value, str) or not WRITTEN_DAY.fullmatch(value):
+def _require_date_text(value: object) -> object:
+    # Pydantic alone would also accept a number of seconds since 1970.
+    if not isinstance(value, str) or not DATE_PATTERN.fullmatch(value):
         raise ValueError("is not a date like 2026-12-01")
     return value
 
@@ -38,23 +38,23 @@ def _written_day(value: object) -> object:
 Day = Annotated[
     date,
     Field(ge=EARLIEST, le=LATEST, examples=["2026-12-01"], description=f"From {EARLIEST} to {LATEST}"),
-    BeforeValidator(_written_day),
+    BeforeValidator(_require_date_text),
 ]
 Time = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["09:00"])]
 EndTime = Annotated[
     str,
     StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"),
-    Field(examples=["17:00"], description="`24:00` is the next midnight"),
+    Field(examples=["17:00"], description="`24:00` is the end of the day"),
 ]
 
 
-def minutes(clock: str) -> int:
-    """Minutes after midnight of a time like `09:00`."""
-    return int(clock[:2]) * 60 + int(clock[3:])
+def to_minutes(clock_time: str) -> int:
+    """Convert a time like `09:00` to minutes after midnight."""
+    return int(clock_time[:2]) * 60 + int(clock_time[3:])
 
 
-def clock(minutes: int) -> str:
-    """The other way round."""
+def to_clock_time(minutes: int) -> str:
+    """Convert minutes after midnight to a time like `09:00`."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
@@ -70,38 +70,38 @@ class FreeSlot(BaseModel):
 
     starts_at: datetime = Field(description="UTC", examples=["2026-12-01T09:00:00Z"])
     ends_at: datetime = Field(description="UTC", examples=["2026-12-01T11:30:00Z"])
-    cleaners: int = Field(description="How many are free", examples=[3])
+    cleaners: int = Field(description="Number of free cleaners", examples=[3])
 
 
 class FreeDay(BaseModel):
-    """A day of the company's time zone."""
+    """A day in the company's time zone."""
 
     date: date
-    slots: list[FreeSlot] = Field(description="In order; empty when nothing is free")
+    slots: list[FreeSlot] = Field(description="In order of time; empty if no cleaner is free")
 
 
 class Availability(BaseModel):
-    """When visits can begin."""
+    """Times at which visits can begin."""
 
-    timezone: str = Field(description="In which the days are meant", examples=["Europe/Berlin"])
+    timezone: str = Field(description="Time zone of the days", examples=["Europe/Berlin"])
     duration_minutes: int = Field(examples=[150])
-    days: list[FreeDay] = Field(description="Every day that was asked for, in order")
+    days: list[FreeDay] = Field(description="Every requested day, in order")
 
 
 class CleanerView(BaseModel):
-    """A cleaner as the office sees them."""
+    """A cleaner, with the data that only the office and the cleaner can see."""
 
     id: str = Field(examples=["0b9f7c1e-6d1f-4f0c-9a57-2f6d3c1f2a10"])
     full_name: str = Field(examples=["Anna Petrova"])
     email: str = Field(examples=["anna@example.com"])
     phone: str | None = Field(examples=["+14155550123"])
-    is_bookable: bool = Field(description="False once the account has another role or is inactive")
-    rating: float | None = Field(description="Average of all reviews; null without any", examples=[4.75])
+    is_bookable: bool = Field(description="False if the account is inactive or has another role")
+    rating: float | None = Field(description="Average of all reviews; null without reviews", examples=[4.75])
     rating_count: int = Field(examples=[12])
 
 
 class Shift(BaseModel):
-    """Working hours on one day of the week, by the clock on the wall. Over midnight: two of them."""
+    """Working hours on one weekday, in local time. A shift across midnight needs two entries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -110,14 +110,14 @@ class Shift(BaseModel):
     ends: EndTime
 
     @model_validator(mode="after")
-    def _forwards(self) -> Self:
-        if minutes(self.ends) <= minutes(self.starts):
+    def _ends_after_start(self) -> Self:
+        if to_minutes(self.ends) <= to_minutes(self.starts):
             raise ValueError("`ends` must be after `starts`")
         return self
 
 
 class WeekChange(BaseModel):
-    """The whole week; days without an entry are free."""
+    """The working hours of a whole week. A weekday without an entry is free."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -126,7 +126,7 @@ class WeekChange(BaseModel):
     @field_validator("hours")
     @classmethod
     def _no_overlaps(cls, hours: list[Shift]) -> list[Shift]:
-        week = sorted((each.weekday, minutes(each.starts), minutes(each.ends)) for each in hours)
+        week = sorted((each.weekday, to_minutes(each.starts), to_minutes(each.ends)) for each in hours)
         for (day, _, ends), (next_day, starts, _) in pairwise(week):
             if day == next_day and starts < ends:
                 raise ValueError("entries of one day must not overlap")
@@ -134,23 +134,21 @@ class WeekChange(BaseModel):
 
 
 class Week(BaseModel):
-    """The whole week, in order; days without an entry are free."""
+    """The working hours of a whole week, in order of time. A weekday without an entry is free."""
 
-    timezone: str = Field(description="Of the clock on the wall", examples=["Europe/Berlin"])
+    timezone: str = Field(description="Time zone of the hours", examples=["Europe/Berlin"])
     hours: list[Shift]
     version: int = Field(examples=[1])
 
 
 class ChangedWeek(Week):
-    """The whole week as it is from now on."""
+    """The new working hours, and the visits that the cleaner has lost."""
 
-    affected_visits: list[AffectedVisit] = Field(
-        description="Visits to come that were the cleaner's until now and are outside the hours, by time"
-    )
+    affected_visits: list[AffectedVisit] = Field(description="Future visits outside the new hours, in order of time")
 
 
 class DayOffRequest(BaseModel):
-    """Days on which a cleaner does not work."""
+    """Consecutive days on which a cleaner does not work."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -162,7 +160,7 @@ class DayOffRequest(BaseModel):
 
     @field_validator("last_day")
     @classmethod
-    def _in_order(cls, last_day: date, others: ValidationInfo) -> date:
+    def _check_order(cls, last_day: date, others: ValidationInfo) -> date:
         first_day = others.data.get("first_day", last_day)
         if not timedelta(0) <= last_day - first_day < MAXIMUM_ABSENCE:
             raise ValueError(f"`last_day` must be `first_day` or up to {MAXIMUM_ABSENCE.days - 1} days later")
@@ -170,7 +168,7 @@ class DayOffRequest(BaseModel):
 
 
 class DayOffView(BaseModel):
-    """Days on which a cleaner does not work."""
+    """Consecutive days on which a cleaner does not work."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -182,11 +180,11 @@ class DayOffView(BaseModel):
 
 
 class NewDayOff(DayOffView):
-    """Days on which a cleaner does not work from now on."""
+    """New days off, and the visits that the cleaner has lost."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
-    # Answers that an older release has stored have no such field.
+    # The default is for answers that an older release has stored under an Idempotency-Key.
     affected_visits: list[AffectedVisit] = Field(
-        default_factory=list, description="Visits to come that were the cleaner's until now and are on these days"
+        default_factory=list, description="Future visits on these days, in order of time"
     )

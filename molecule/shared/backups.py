@@ -9,10 +9,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from converged import API, API_2, DIRECTORY, healthy, wait_until
+import httpx
+from converged import API, API_2, DIRECTORY, address, healthy, new_user, wait_until
 from ledger import Writer
 from testinfra.host import Host
 
+REPOSITORIES = ("local", "remote")
+SOURCES = (*REPOSITORIES, "replica")
 FAR = "cleaning-service-far"
 FAR_FILES = "/srv/repositories"
 FAR_SERVER = "far-rest-server.service"
@@ -24,6 +27,8 @@ MAINTAIN = "cleaning-service-backup-drill.service"
 SET_ASIDE = f"{DIRECTORY}/data/set-aside"
 DATABASE = f"{DIRECTORY}/data/cleaning_service_stable.db"
 UNDER_WAY = f"{DIRECTORY}/backup/restore-under-way.json"
+GARBAGE = f"dd if=/dev/urandom of={DATABASE} bs=4096 seek=1 count=40 conv=notrunc"
+"""Damages the live database."""
 _UNIT = re.compile(r"cleaning-service-backup-\d+\.service")
 _LONGEST = 180.0  # seconds
 
@@ -40,6 +45,21 @@ class DatedWriter(Writer):
         if acknowledged:
             self.at[str(body.get("email") or body["address"])] = time.time()
         return acknowledged
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A backup.
+
+    Attributes:
+        writer: whose writes are all in it.
+        person: who registered before it.
+        before: how many backups each repository had until then.
+    """
+
+    writer: DatedWriter
+    person: dict[str, str]
+    before: dict[str, int]
 
 
 def status(host: Host) -> dict[str, Any]:
@@ -60,8 +80,38 @@ def drill(host: Host, name: str) -> dict[str, Any]:
 
 def listed(host: Host, name: str) -> list[dict[str, Any]]:
     """Return the backups that one repository has, oldest first."""
+    return all_listed(host)[name]
+
+
+def all_listed(host: Host) -> dict[str, list[dict[str, Any]]]:
+    """Return the backups of each repository, oldest first."""
     found = json.loads(host.check_output(f"{PROGRAM} list --json"))
-    return [dict(each) for each in found if each["repository"] == name]
+    return {name: [dict(each) for each in found if each["repository"] == name] for name in REPOSITORIES}
+
+
+def set_aside(host: Host) -> set[str]:
+    """Return what restores have set aside."""
+    return set(host.run(f"ls {SET_ASIDE}").stdout.split())
+
+
+def outside() -> httpx.Client:
+    """Return a client outside the host, which sees what the world sees."""
+    return httpx.Client(base_url=f"http://{address()}", timeout=40, trust_env=False)
+
+
+def register(world: httpx.Client) -> dict[str, str]:
+    """Register somebody, through the proxy."""
+    person = new_user()
+    answer = world.post("/api/v1/auth/register", json=person)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    return person
+
+
+def logs_in(world: httpx.Client, person: dict[str, str]) -> bool:
+    """Whether somebody can sign in."""
+    answer = world.post("/api/v1/auth/login", json={key: person[key] for key in ("email", "password")})
+    assert answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED), answer.text
+    return bool(answer.status_code == httpx.codes.OK)
 
 
 def answers(host: Host) -> bool:
@@ -98,13 +148,23 @@ class Killed:
         self.host.run(f"systemctl reset-failed {unit}")
         return moment
 
-    def restore(self, within: float) -> tuple[float, bool]:
-        """Kill a restore's main process likewise; returns the moment, and whether the database was being exchanged."""
-        self.host.check_output(f"systemd-run --collect --unit test-restore {PROGRAM} restore")
+    def restore(self, within: float | None = None) -> tuple[float, bool]:
+        """Kill the main process of a restore from the history.
+
+        Args:
+            within: so many seconds, at a random moment; None for while the database is being exchanged.
+
+        Returns:
+            The moment, and whether the database was being exchanged.
+        """
+        self.host.check_output(f"systemd-run --collect --unit test-restore {PROGRAM} restore --from history")
         wait_until(lambda: bool(units(self.host)), 30, "the restore in its unit")
-        moment = self.chosen.uniform(0.3, within)
-        time.sleep(moment)
-        exchanging = self.host.file(UNDER_WAY).exists
+        began = time.monotonic()
+        if within is None:
+            wait_until(lambda: self.host.file(UNDER_WAY).exists, 60, "the exchange")
+        else:
+            time.sleep(self.chosen.uniform(0.3, within))
+        moment, exchanging = time.monotonic() - began, self.host.file(UNDER_WAY).exists
         for unit in units(self.host):
             self.host.run(f"systemctl kill --kill-whom main --signal KILL {unit}")
         wait_until(lambda: not units(self.host) and idle(self.host, "test-restore"), _LONGEST, "the end of the restore")

@@ -15,7 +15,7 @@ import pytest
 from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
-HOST = "cleaning-service-test"  # of the scenarios default, faults, release and recovery
+HOST = os.environ.get("TEST_HOST", "cleaning-service-test")  # set by a scenario whose host has another name
 DIRECTORY = "/opt/fastapi-backend"
 COMPOSE = f"docker-compose -f {DIRECTORY}/docker-compose.stable.yml"
 API = "cleaning_service_api_stable"

@@ -1,4 +1,4 @@
-"""What a company has before anybody can book: services and cleaners with working hours, put into the database."""
+"""Test data of a company, inserted into the database: services, extras, and cleaners with working hours."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,26 +14,26 @@ from pysqlite3 import dbapi2
 from tests.app.people import Person
 
 Hours = Mapping[int, Iterable[tuple[int, int]]]
-"""By weekday, 0 is Monday: from and to, in minutes after midnight."""
+"""Shifts by weekday (0 is Monday), from and to, in minutes after midnight."""
 ALWAYS: Hours = {weekday: [(0, 24 * 60)] for weekday in range(7)}
 BERLIN = ZoneInfo("Europe/Berlin")
-"""BUSINESS_TIMEZONE of the shared house."""
+"""BUSINESS_TIMEZONE of the shared API."""
 
 
 class Employer(Protocol):
-    """Where people can be registered: the `house`, for example."""
+    """An API in which users can be registered, for example the fixture `api`."""
 
     @property
     def database(self) -> Path:
-        """The file."""
+        """The database file."""
 
     def person(self, role: str = "client") -> Person:
-        """Register somebody."""
+        """Register a user with this role."""
 
 
 @contextmanager
 def opened(database: Path) -> Iterator[Any]:
-    """A connection whose changes are committed at the end of the block."""
+    """Open a connection, and commit its changes at the end of the block."""
     connection = dbapi2.connect(database, timeout=20)
     try:
         with connection:
@@ -43,24 +43,24 @@ def opened(database: Path) -> Iterator[Any]:
 
 
 def rows(database: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
-    """What the query finds in the file."""
+    """Return the rows of a query."""
     with opened(database) as connection:
         return list(connection.execute(query, values))
 
 
 def execute(database: Path, statement: str, *values: object) -> None:
-    """Change the file behind the API's back."""
+    """Change the database directly, without the API."""
     with opened(database) as connection:
         connection.execute(statement, values)
 
 
 def stored(at: datetime) -> str:
-    """A moment as the database keeps it."""
+    """Convert a time to the text that the database stores."""
     return at.astimezone(UTC).replace(tzinfo=None).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def make_service(database: Path, **changes: object) -> str:
-    """Insert an active service and return its id: 100.00 for an hour's visit unless `changes` (columns) say else."""
+    """Insert an active service, and return its id. It costs 100.00 for an hour, unless `changes` sets other columns."""
     values: dict[str, object] = {
         "id": str(uuid.uuid4()),
         "name": "Regular cleaning",
@@ -83,7 +83,7 @@ def make_service(database: Path, **changes: object) -> str:
 
 
 def make_extra(database: Path, service_id: str, **changes: object) -> str:
-    """Insert an active extra of a service and return its id: 15.00 and half an hour each, three at most."""
+    """Insert an active extra of a service, and return its id. It costs 15.00, takes 30 minutes, at most three times."""
     values: dict[str, object] = {
         "id": str(uuid.uuid4()),
         "service_id": service_id,
@@ -99,15 +99,15 @@ def make_extra(database: Path, service_id: str, **changes: object) -> str:
     return str(values["id"])
 
 
-def make_cleaner(house: Employer, hours: Hours = ALWAYS) -> Person:
-    """Register a cleaner who works at these hours."""
-    cleaner = house.person("cleaner")
-    work_at(house.database, cleaner.id, hours)
+def make_cleaner(api: Employer, hours: Hours = ALWAYS) -> Person:
+    """Register a cleaner with these working hours."""
+    cleaner = api.person("cleaner")
+    work_at(api.database, cleaner.id, hours)
     return cleaner
 
 
 def work_at(database: Path, cleaner_id: str, hours: Hours) -> None:
-    """Give a cleaner who has none working hours."""
+    """Insert working hours for a cleaner without any."""
     with opened(database) as connection:
         connection.executemany(
             "INSERT INTO working_hours (cleaner_id, weekday, starts, ends) VALUES (?, ?, ?, ?)",
@@ -116,7 +116,7 @@ def work_at(database: Path, cleaner_id: str, hours: Hours) -> None:
 
 
 def set_bookable(database: Path, cleaner_ids: Iterable[str], *, bookable: bool) -> None:
-    """Let them take visits, or not."""
+    """Make cleaners bookable, or not bookable."""
     with opened(database) as connection:
         connection.executemany(
             "UPDATE cleaner SET is_bookable = ? WHERE account_id = ?", [(bookable, each) for each in cleaner_ids]
@@ -124,8 +124,8 @@ def set_bookable(database: Path, cleaner_ids: Iterable[str], *, bookable: bool) 
 
 
 @contextmanager
-def nobody_else(database: Path) -> Iterator[None]:
-    """Within the block only cleaners made in it can be booked; after it only those from before."""
+def only_new_cleaners(database: Path) -> Iterator[None]:
+    """Within the block, only cleaners registered in it are bookable. After it, only the earlier ones are."""
     before = [each for (each,) in rows(database, "SELECT account_id FROM cleaner WHERE is_bookable")]
     set_bookable(database, before, bookable=False)
     try:
@@ -136,17 +136,17 @@ def nobody_else(database: Path) -> Iterator[None]:
 
 
 def at(day: date, hour: int, minute: int = 0, zone: ZoneInfo = BERLIN) -> datetime:
-    """When clocks on the wall show this."""
+    """The time at which local clocks show this hour and minute."""
     return datetime.combine(day, time(hour, minute), zone)
 
 
 def day_ahead(days: int) -> date:
-    """That many days from now."""
+    """The date in this many days."""
     return (datetime.now(BERLIN) + timedelta(days=days)).date()
 
 
 def order(service_id: str, starts_at: datetime, **changes: object) -> dict[str, object]:
-    """The body that books this service."""
+    """The body of a booking of this service."""
     return {
         "service_id": service_id,
         "starts_at": starts_at.isoformat(),
@@ -156,10 +156,10 @@ def order(service_id: str, starts_at: datetime, **changes: object) -> dict[str, 
 
 
 def book(http: httpx.Client, body: Mapping[str, object], key: str | None = None) -> httpx.Response:
-    """Send an order."""
+    """Send a booking."""
     return http.post("/api/v1/bookings", json=body, headers={"Idempotency-Key": key or str(uuid.uuid4())})
 
 
 def _insert(database: Path, table: str, values: Mapping[str, object]) -> None:
     columns, marks = ", ".join(values), ", ".join("?" * len(values))
-    execute(database, f"INSERT INTO {table} ({columns}) VALUES ({marks})", *values.values())  # noqa: S608  # own names
+    execute(database, f"INSERT INTO {table} ({columns}) VALUES ({marks})", *values.values())  # noqa: S608  # constant names

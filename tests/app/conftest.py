@@ -1,4 +1,4 @@
-"""Real things for the tests: a SQLite file, a redis-server, and the API as its own process."""
+"""Real services for the tests: a SQLite file, a redis-server, and the API in its own process."""
 
 import os
 import secrets
@@ -24,31 +24,31 @@ from tests.app.people import Person, sign_in
 ROOT = Path(__file__).parents[2]
 SECRET_KEY = "secret-key-of-the-tests-0123456789ab"
 CANARY_TOKEN = "canary-token-of-the-tests-0123456789"
-START_TIMEOUT = 100.0  # patience of a busy machine; how fast it starts is what the benchmarks say
+START_TIMEOUT = 100.0  # seconds; long enough for a busy machine, because the benchmarks measure the start
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on."""
+    """Return an unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def new_user() -> dict[str, str]:
-    """Return the body of a registration nobody has sent yet."""
+    """Return the body of a registration with a new address."""
     return {"email": f"u{secrets.token_hex(8)}@example.com", "password": "correct horse battery", "full_name": "Ann"}
 
 
 @dataclass
 class Redis:
-    """A redis-server of the tests' own."""
+    """A running redis-server."""
 
     process: subprocess.Popen[bytes]
     port: int
 
     @property
     def url(self) -> str:
-        """What REDIS_URL is set to."""
+        """Value of REDIS_URL."""
         return f"redis://127.0.0.1:{self.port}"
 
 
@@ -62,10 +62,10 @@ class Server:
     log: Path
 
     socket_file: Path | None = None
-    """Where it listens instead; `url` is then only the beginning of what is asked for."""
+    """The Unix socket on which it listens instead of TCP. `url` then only completes the paths of requests."""
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
-        """Return a client of its own, to be closed, which sends these headers with each request."""
+        """Return a new client that sends these headers with each request. The caller must close it."""
         socket_file = str(self.socket_file) if self.socket_file else None
         transport = httpx.HTTPTransport(uds=socket_file)
         return httpx.Client(base_url=self.url, timeout=40, trust_env=False, transport=transport, headers=headers)
@@ -84,7 +84,7 @@ class Server:
         return connection
 
     def rows(self) -> int:
-        """Return the number of accounts in the file."""
+        """Return the number of accounts in the database."""
         connection = dbapi2.connect(self.database)
         try:
             return int(connection.execute("SELECT count(*) FROM user_account").fetchone()[0])
@@ -92,29 +92,29 @@ class Server:
             connection.close()
 
 
-HOUSE_SETTINGS = {"BUSINESS_TIMEZONE": "Europe/Berlin", "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000"}
+API_SETTINGS = {"BUSINESS_TIMEZONE": "Europe/Berlin", "REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000"}
 
 
-class House:
-    """A running API and people in it."""
+class RunningApi:
+    """A running API, its clients and its users."""
 
     def __init__(self, server: Server, clients: ExitStack) -> None:
         self.server = server
         self._clients = clients
         self.anonymous = self.client()
-        """Nobody in particular."""
+        """A client that is not signed in."""
 
     @property
     def database(self) -> Path:
-        """Its file."""
+        """The database file."""
         return self.server.database
 
     def client(self) -> httpx.Client:
-        """Return a consumer that is not signed in."""
+        """Return a new client that is not signed in."""
         return self._clients.enter_context(httpx.Client(base_url=self.server.url, timeout=40, trust_env=False))
 
     def person(self, role: str = "client") -> Person:
-        """Register somebody new with this role, and sign in."""
+        """Register a new user with this role, and sign in."""
         return sign_in(self.client(), self.server.database, new_user(), role)
 
 
@@ -136,7 +136,7 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @contextmanager
 def redis_server(directory: Path) -> Iterator[Redis]:
-    """Run a fresh Redis whose files are in `directory`."""
+    """Run an empty Redis with its files in `directory`."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
     with (directory / "redis.log").open("wb") as out:
@@ -153,8 +153,8 @@ def redis_server(directory: Path) -> Iterator[Redis]:
         yield Redis(process, port)
 
 
-UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
-"""For a process that does the same so often that measuring its coverage only takes time."""
+WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
+"""Environment that turns off coverage, for processes that only repeat the same code."""
 
 
 def environment_of(directory: Path, redis: Redis) -> dict[str, str]:
@@ -210,14 +210,14 @@ def api_server(directory: Path, environment: dict[str, str]) -> Iterator[Server]
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """A fresh Redis."""
+    """An empty Redis."""
     with redis_server(tmp_path) as redis:
         yield redis
 
 
 @pytest.fixture
 def environment(tmp_path: Path, redis: Redis) -> dict[str, str]:
-    """The environment of an API that uses this test's own files and Redis."""
+    """The environment of an API with the files and the Redis of this test."""
     return environment_of(tmp_path, redis)
 
 
@@ -226,7 +226,7 @@ Serve = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database of the newest schema, to copy."""
+    """An empty database with the newest schema, to copy."""
     path = tmp_path_factory.mktemp("migrated") / "test.db"
     migrate(make_url(f"sqlite:///{path}"), create=True)
     return path
@@ -234,7 +234,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, environment: dict[str, str], migrated: Path) -> Iterator[Serve]:
-    """Start `python -m app serve` with further settings, and wait until it is ready."""
+    """Return a function that starts an API with additional settings and waits until it is ready."""
     shutil.copy(migrated, tmp_path / "test.db")
     with ExitStack() as started:
         yield lambda **settings: started.enter_context(api_server(tmp_path, environment | settings))
@@ -248,25 +248,25 @@ def server(serve: Serve) -> Server:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    """A consumer of that API."""
+    """A client of that API."""
     with httpx.Client(base_url=server.url, timeout=40, trust_env=False) as client:
         yield client
 
 
 @contextmanager
-def open_house(directory: Path, migrated: Path, settings: dict[str, str] | None = None) -> Iterator[House]:
-    """Run an API for several tests, with its files in `directory`."""
+def run_api(directory: Path, migrated: Path, settings: dict[str, str] | None = None) -> Iterator[RunningApi]:
+    """Run an API with its files in `directory`."""
     shutil.copy(migrated, directory / "test.db")
     with (
         redis_server(directory) as redis,
-        api_server(directory, environment_of(directory, redis) | HOUSE_SETTINGS | (settings or {})) as server,
+        api_server(directory, environment_of(directory, redis) | API_SETTINGS | (settings or {})) as server,
         ExitStack() as clients,
     ):
-        yield House(server, clients)
+        yield RunningApi(server, clients)
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """One API for all tests that bring their own people and need no setting of their own."""
-    with open_house(tmp_path_factory.mktemp("house"), migrated) as house:
-        yield house
+def api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """One API for all tests that register their own users and need no special settings."""
+    with run_api(tmp_path_factory.mktemp("api"), migrated) as api:
+        yield api

@@ -1,4 +1,4 @@
-"""A mail server of the tests' own: real SMTP on a real socket."""
+"""A mail server for the tests: real SMTP on a real socket."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ Refuse = Callable[[str], str | None]
 
 @dataclass
 class Mailbox:
-    """What the server has accepted; `refuse` may answer a recipient with an error of its own."""
+    """The accepted messages. `refuse` can return an error for a recipient."""
 
     port: int
     refuse: Refuse
@@ -31,7 +31,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's name and arguments
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Accept a recipient, or not."""
+        """Accept or refuse a recipient."""
         del server, session, options
         refusal = self.refuse(address)
         if refusal is None:
@@ -39,7 +39,7 @@ class Mailbox:
         return refusal or "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Keep a message."""
+        """Accept a message."""
         del server, session
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=default)
@@ -58,7 +58,7 @@ class Mailbox:
 
 @contextmanager
 def mail_server(refuse: Refuse = lambda _: None, port: int | None = None, **options: Any) -> Iterator[Mailbox]:  # noqa: ANN401
-    """Run one; `options` are aiosmtpd's."""
+    """Run a mail server with `options` of aiosmtpd."""
     mailbox = Mailbox(port or free_port(), refuse)
     controller = Controller(
         mailbox, hostname="127.0.0.1", port=mailbox.port, authenticator=mailbox.authenticate, **options
@@ -72,7 +72,7 @@ def mail_server(refuse: Refuse = lambda _: None, port: int | None = None, **opti
 
 @contextmanager
 def silent_server(drip: bytes = b"") -> Iterator[int]:
-    """Accept every connection and never answer, or send `drip` again and again; returns the port."""
+    """Accept every connection and never answer, or send `drip` again and again. Yields the port."""
     ended = threading.Event()
     accepted: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""One request for every operation of the API, good enough to succeed for whoever may make it."""
+"""A valid request for every operation of the API, which succeeds for every caller with permission."""
 
 import hashlib
 import uuid
@@ -14,7 +14,7 @@ from pysqlite3 import dbapi2
 from app.kit.tokens import Tokens
 from app.settings import Settings
 from tests.app.company import ALWAYS, execute, make_extra, make_service, stored, work_at
-from tests.app.conftest import SECRET_KEY, House
+from tests.app.conftest import SECRET_KEY, RunningApi
 from tests.app.people import Person
 
 API = "/api/v1"
@@ -30,36 +30,36 @@ class Call:
     json: object = None
     form: dict[str, str] | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    by_somebody_new: bool = False
-    """It would make the caller useless for what follows."""
+    needs_new_caller: bool = False
+    """The request makes its caller unusable for further requests, so it needs a new user."""
 
     def send(self, http: httpx.Client, token: str | None) -> httpx.Response:
-        """Send it, as whoever the token names."""
+        """Send the request with this access token."""
         headers = self.headers | ({"Authorization": f"Bearer {token}"} if token else {})
         return http.request(self.method, self.path, json=self.json, data=self.form, headers=headers)
 
 
 class World:
-    """A small company in a running API."""
+    """A small company in a running API: users of each role, a service, and test data for requests."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.http = house.client()
-        self.database: Path = house.server.database
-        self.client, self.other_client = house.person("client"), house.person("client")
-        self.cleaner, self.other_cleaner = house.person("cleaner"), house.person("cleaner")
-        self.manager, self.admin = house.person("manager"), house.person("admin")
+    def __init__(self, api: RunningApi) -> None:
+        self.api = api
+        self.http = api.client()
+        self.database: Path = api.server.database
+        self.client, self.other_client = api.person("client"), api.person("client")
+        self.cleaner, self.other_cleaner = api.person("cleaner"), api.person("cleaner")
+        self.manager, self.admin = api.person("manager"), api.person("admin")
         for cleaner in (self.cleaner, self.other_cleaner):
             work_at(self.database, cleaner.id, ALWAYS)
         self.acting: Person | None = None
-        """Who is about to send a request."""
+        """The user who sends the next request."""
         self.service = make_service(self.database, position=-1)
         self._starts = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=2)
 
-        self._long_ago = date(2025, 12, 1)
+        self._past_day = date(2025, 12, 1)
 
     def callers(self) -> dict[str, Person | None]:
-        """Everybody who tries everything, by the column of docs/api.md."""
+        """The callers by column of the table in docs/api.md; None is not signed in."""
         return {
             "nobody": None,
             "client": self.client,
@@ -71,7 +71,7 @@ class World:
         }
 
     def session(self, person: Person) -> str:
-        """Begin a session without the slow way of a password; returns its id."""
+        """Insert a session, which is faster than a login, and return its id."""
         session, now = str(uuid.uuid4()), datetime.now(UTC)
         execute(
             self.database,
@@ -82,11 +82,11 @@ class World:
         return session
 
     def token(self, person: Person) -> str:
-        """Return an access token of a new session."""
+        """Return the access token of a new session."""
         return TOKENS.issue(person.id, self.session(person))
 
     def refresh_token(self) -> str:
-        """Return a refresh token of the client."""
+        """Insert a refresh token of the client, and return it."""
         secret = uuid.uuid4().hex + uuid.uuid4().hex[:11]
         execute(
             self.database,
@@ -96,8 +96,8 @@ class World:
         return secret
 
     def code(self, purpose: str) -> str:
-        """Return a one-time token of somebody new."""
-        person, secret = self.house.person(), uuid.uuid4().hex + uuid.uuid4().hex[:11]
+        """Insert a one-time token of a new user, and return it."""
+        person, secret = self.api.person(), uuid.uuid4().hex + uuid.uuid4().hex[:11]
         execute(
             self.database,
             "INSERT INTO one_time_token (token_hash, account_id, purpose, email, expires_at) VALUES (?, ?, ?, ?, ?)",
@@ -106,12 +106,12 @@ class World:
         return secret
 
     def next_start(self) -> datetime:
-        """A time at which nobody has anything to do yet."""
+        """Return a time without visits."""
         self._starts += timedelta(hours=2)
         return self._starts
 
     def booking(self, state: str, *, begins_now: bool = False) -> str:
-        """Insert a booking of the client for the cleaner in this state; returns its id."""
+        """Insert a booking of the client in this state, and return its id."""
         booking = str(uuid.uuid4())
         starts = datetime.now(UTC) - timedelta(minutes=1) if begins_now else self.next_start()
         now = stored(datetime.now(UTC))
@@ -133,7 +133,7 @@ class World:
         return booking
 
     def review(self) -> str:
-        """Insert a reviewed booking; returns its id."""
+        """Insert a booking with a review, and return its id."""
         booking = self.booking("completed")
         execute(
             self.database,
@@ -143,13 +143,13 @@ class World:
         )
         return booking
 
-    def days_long_ago(self) -> dict[str, str]:
-        """Two days on which nobody has been off yet."""
-        self._long_ago -= timedelta(days=1)
-        return {"first_day": str(self._long_ago), "last_day": str(self._long_ago + timedelta(days=1))}
+    def past_days_off(self) -> dict[str, str]:
+        """Return two past days that are not days off yet."""
+        self._past_day -= timedelta(days=1)
+        return {"first_day": str(self._past_day), "last_day": str(self._past_day + timedelta(days=1))}
 
     def day_off(self) -> str:
-        """Insert a day off of the cleaner, long ago; returns its id."""
+        """Insert past days off of the cleaner, and return their id."""
         identifier = str(uuid.uuid4())
         execute(
             self.database,
@@ -160,7 +160,7 @@ class World:
         return identifier
 
     def dead_letter(self) -> str:
-        """Insert a message that could not be sent; returns its id."""
+        """Insert a message that could not be sent, and return its id."""
         identifier, now = str(uuid.uuid4()), stored(datetime.now(UTC))
         execute(
             self.database,
@@ -194,7 +194,7 @@ def _post(booking_state: str, verb: str, body: object = None, *, begins_now: boo
 
 
 def _order(world: World) -> dict[str, str]:
-    """A booking for oneself, or by the office for the client."""
+    """The body of a booking, by the client or by the office for the client."""
     order = {"service_id": world.service, "starts_at": world.next_start().isoformat(), "address": "Street 1"}
     by_office = world.acting is not None and world.acting.role in {"manager", "admin"}
     return order | ({"client_id": world.client.id} if by_office else {})
@@ -231,12 +231,12 @@ OPERATIONS: dict[str, Callable[[World], Call]] = {
         "POST",
         f"{API}/users/me/password",
         {"current_password": PASSWORD, "new_password": PASSWORD + "!"},
-        by_somebody_new=True,
+        needs_new_caller=True,
     ),
     "change_email": lambda _: Call(
-        "POST", f"{API}/users/me/email", {"current_password": PASSWORD, "new_email": _email()}, by_somebody_new=True
+        "POST", f"{API}/users/me/email", {"current_password": PASSWORD, "new_email": _email()}, needs_new_caller=True
     ),
-    "erase_me": lambda _: Call("POST", f"{API}/users/me/erase", {"current_password": PASSWORD}, by_somebody_new=True),
+    "erase_me": lambda _: Call("POST", f"{API}/users/me/erase", {"current_password": PASSWORD}, needs_new_caller=True),
     "export_me": _get(f"{API}/users/me/export"),
     "list_sessions": _get(f"{API}/users/me/sessions"),
     "end_session": lambda world: Call("DELETE", f"{API}/users/me/sessions/{world.session(world.client)}"),
@@ -281,7 +281,7 @@ OPERATIONS: dict[str, Callable[[World], Call]] = {
     "add_day_off": lambda world: Call(
         "POST",
         f"{API}/cleaners/{world.cleaner.id}/days-off",
-        world.days_long_ago() | {"reason": "Holiday"},
+        world.past_days_off() | {"reason": "Holiday"},
         headers=_key(),
     ),
     "remove_day_off": lambda world: Call("DELETE", f"{API}/cleaners/{world.cleaner.id}/days-off/{world.day_off()}"),

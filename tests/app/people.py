@@ -1,4 +1,4 @@
-"""People of the tests: registered through the API, then given a role in the database."""
+"""Users of the tests. They are registered through the API, and get their role in the database."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from pysqlite3 import dbapi2
 
 @dataclass
 class Person:
-    """Somebody who is signed in; `http` sends their token."""
+    """A signed-in user. `http` sends the user's access token."""
 
     http: httpx.Client
     id: str
@@ -20,7 +20,7 @@ class Person:
 
 
 def sign_in(http: httpx.Client, database: Path, user: dict[str, str], role: str) -> Person:
-    """Register `user`, give them `role`, log in."""
+    """Register a user, set the role, and log in."""
     registered = http.post("/api/v1/auth/register", json=user)
     assert registered.status_code == 201, registered.text
     identifier = str(registered.json()["id"])

@@ -1,4 +1,4 @@
-"""What Schemathesis loads: each case comes with a session of its own, so that one that logs out harms no other."""
+"""Hooks of Schemathesis. Each test case has its own session, so that a logout does not affect other cases."""
 
 import os
 import uuid
@@ -13,7 +13,7 @@ from pysqlite3 import dbapi2
 from app.kit.tokens import Tokens
 from app.settings import Settings
 
-# What the schema calls by name, as narrow as the descriptions say.
+# Values for the formats of the schema, within the limits that the descriptions give.
 EARLIEST, LATEST = date(2000, 1, 3), date(2199, 12, 28)
 schemathesis.openapi.format("date", st.dates(EARLIEST, LATEST).map(date.isoformat))
 schemathesis.openapi.format(
@@ -27,11 +27,11 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("email", st.from_regex(r"[a-z]{3,20}@[a-z]{3,20}\.(com|org|ru)", fullmatch=True))
 
 
-class Session:
-    """Signs in as ACCOUNT, without the slow way of a password."""
+class SessionAuth:
+    """Authenticates as ACCOUNT with an inserted session, which is faster than a login."""
 
     def get(self, _case: schemathesis.Case[Any], _context: schemathesis.AuthContext) -> str:
-        """Make a session and return its access token."""
+        """Insert a session, and return its access token."""
         now = datetime.now(UTC).replace(tzinfo=None)
         session = str(uuid.uuid4())
         with closing(dbapi2.connect(os.environ["DATABASE"], timeout=20)) as database, database:
@@ -44,9 +44,9 @@ class Session:
         return tokens.issue(os.environ["ACCOUNT"], session)
 
     def set(self, case: schemathesis.Case[Any], data: str, _context: schemathesis.AuthContext) -> None:
-        """Send it."""
+        """Add the access token to the request."""
         case.headers["Authorization"] = f"Bearer {data}"
 
 
 if "ACCOUNT" in os.environ:
-    schemathesis.auth(refresh_interval=None)(Session)
+    schemathesis.auth(refresh_interval=None)(SessionAuth)

@@ -1,4 +1,4 @@
-"""The daily check of the database, on real files: one that is sound, and some that are not."""
+"""`python -m app check-database` on real files, sound and damaged."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.app.conftest import ROOT
 
 
 def check(directory: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command on `test.db` in a directory, or on what the arguments name."""
+    """Run the command on `test.db` in a directory, or on the file in the arguments."""
     return subprocess.run(
         [sys.executable, "-m", "app", "check-database", *arguments],
         cwd=directory,
@@ -26,14 +26,14 @@ def check(directory: Path, environment: dict[str, str], *arguments: str) -> subp
     )
 
 
-def test_a_sound_database(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+def test_sound_database(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
     (tmp_path / "test.db").write_bytes(migrated.read_bytes())
     done = check(tmp_path, environment)
     assert (done.returncode, done.stdout) == (0, "sound\n")
 
 
 @pytest.mark.parametrize("page", [0, 3])
-def test_a_damaged_database(tmp_path: Path, environment: dict[str, str], migrated: Path, page: int) -> None:
+def test_damaged_database(tmp_path: Path, environment: dict[str, str], migrated: Path, page: int) -> None:
     content = bytearray(migrated.read_bytes())
     content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
     (tmp_path / "test.db").write_bytes(content)
@@ -42,7 +42,7 @@ def test_a_damaged_database(tmp_path: Path, environment: dict[str, str], migrate
     assert done.stdout not in {"", "sound\n"}
 
 
-def test_rows_that_point_to_nothing(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+def test_rows_with_broken_references(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
     (tmp_path / "test.db").write_bytes(migrated.read_bytes())
     with dbapi2.connect(tmp_path / "test.db") as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -55,7 +55,7 @@ def test_rows_that_point_to_nothing(tmp_path: Path, environment: dict[str, str],
     assert (done.returncode, done.stdout) == (1, "1 rows point to nothing\n")
 
 
-def test_a_report_for_programs(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
+def test_json_report(tmp_path: Path, environment: dict[str, str], migrated: Path) -> None:
     (tmp_path / "copy.db").write_bytes(migrated.read_bytes())
     with dbapi2.connect(tmp_path / "copy.db") as connection:
         for number, made in enumerate(["2026-01-01 00:00:00.000000", "2026-01-01 00:00:02.500000"]):
@@ -68,7 +68,7 @@ def test_a_report_for_programs(tmp_path: Path, environment: dict[str, str], migr
     until = datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()
     done = check(tmp_path, environment, "--json", "--until", str(until), "copy.db")
     found = json.loads(done.stdout)
-    assert done.returncode == 1  # for the accounts that there are none of
+    assert done.returncode == 1  # the accounts of the sessions are missing
     assert (found["damage"], found["broken_references"]) == ([], 2)
     assert found["revision"] == found["newest_revision"] == newest_revision()
     assert (found["rows"]["login_session"], found["rows_until"]["login_session"]) == (2, 1)
@@ -76,7 +76,7 @@ def test_a_report_for_programs(tmp_path: Path, environment: dict[str, str], migr
     assert "alembic_version" not in found["rows_until"]
 
 
-def test_no_database(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_missing_database(tmp_path: Path, environment: dict[str, str]) -> None:
     done = check(tmp_path, environment)
     assert done.returncode == 1
     assert "test.db is missing: put it back" in done.stderr

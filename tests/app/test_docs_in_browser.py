@@ -1,4 +1,4 @@
-"""The documentation's page in a real browser: what it has filled in is sent as it stands, and works."""
+"""The documentation page in a real browser: its prefilled request works unchanged."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.app.company import rows
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 
 OPTIONS = (
     "--headless",
@@ -44,25 +44,28 @@ onload = turn;
 </script>"""
 
 
-class Passing(BaseHTTPRequestHandler):
-    """Serves the probe, and passes everything else on: only so can a script see the page, which forbids frames."""
+class ForwardingHandler(BaseHTTPRequestHandler):
+    """Serves the probe, and forwards other requests to the API.
+
+    The page forbids frames, so the probe can read it only from the same origin and without the page's headers.
+    """
 
     def __init__(self, url: str, *arguments: object) -> None:
         self.url = url
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        """Answer with the probe, or with what the API says."""
+        """Answer with the probe, or forward the request."""
         if self.path == "/probe":
             self._answer(200, "text/html", PROBE.encode())
         else:
-            self._pass_on("GET", None)
+            self._forward("GET", None)
 
     def do_POST(self) -> None:
-        """Answer with what the API says."""
-        self._pass_on("POST", self.rfile.read(int(self.headers["Content-Length"])))
+        """Forward the request."""
+        self._forward("POST", self.rfile.read(int(self.headers["Content-Length"])))
 
-    def _pass_on(self, method: str, body: bytes | None) -> None:
+    def _forward(self, method: str, body: bytes | None) -> None:
         kept = {name: self.headers[name] for name in ("Content-Type", "Idempotency-Key") if name in self.headers}
         answer = httpx.request(method, self.url + self.path, headers=kept, content=body, trust_env=False)
         self._answer(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
@@ -75,13 +78,13 @@ class Passing(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def passing(url: str) -> Iterator[str]:
-    """A server before the API."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Passing, url)) as server:
+def forwarding_server(url: str) -> Iterator[str]:
+    """Run a server in front of the API, and yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(ForwardingHandler, url)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -92,16 +95,16 @@ def passing(url: str) -> Iterator[str]:
 
 
 @pytest.mark.timeout(120)
-def test_registering_works_with_what_the_page_has_filled_in(house: House, tmp_path: Path) -> None:
+def test_registration_works_with_the_prefilled_example(api: RunningApi, tmp_path: Path) -> None:
     program = shutil.which("chromium")
     assert program, "make machine installs chromium"
     kept = "SELECT count(*) FROM idempotency_record WHERE scope = 'anonymous'"
-    accounts, ((keys,),) = house.server.rows(), rows(house.database, kept)
-    with passing(house.server.url) as url:
+    accounts, ((keys,),) = api.server.rows(), rows(api.database, kept)
+    with forwarding_server(api.server.url) as url:
         command = [program, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"{url}/probe"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
     title = re.search("<title>(.*?)</title>", shown)
     assert title
     assert title[1] == "status 201", json.dumps(shown)[:2000]
-    assert house.server.rows() == accounts + 1
-    assert rows(house.database, kept) == [(keys + 1,)], "the page has filled in a key"
+    assert api.server.rows() == accounts + 1
+    assert rows(api.database, kept) == [(keys + 1,)], "the page has filled in a key"

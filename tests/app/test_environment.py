@@ -1,4 +1,4 @@
-"""Every variable that the deployment may set, by its exact name, with its exact default."""
+"""The exact names and defaults of all environment variables."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def test_names_and_defaults() -> None:
     assert {name: found[name.lower()] for name in DEFAULTS} == DEFAULTS
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in DEFAULTS:
         monkeypatch.setenv(name, "")
     assert load_settings().model_dump().items() >= {name.lower(): value for name, value in DEFAULTS.items()}.items()
@@ -80,7 +80,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     ("cores", "megabytes", "threads"),
     [(2, None, 2), (8, 192, 2), (8, 64, 1), (1, 192, 1), (8, 4096, 8)],
 )
-def test_hashing_leaves_memory_in_the_container(
+def test_hash_threads_fit_the_memory_limit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, megabytes: int | None, threads: int
 ) -> None:
     limit = tmp_path / "memory.max"

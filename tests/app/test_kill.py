@@ -1,4 +1,4 @@
-"""The API is killed again and again while clients write: what was acknowledged is there, and nothing is there twice."""
+"""The API is killed repeatedly while clients write. Acknowledged writes are not lost, and no write happens twice."""
 
 import itertools
 import random
@@ -17,7 +17,7 @@ import pytest
 from pysqlite3 import dbapi2
 
 from tests.app.company import ALWAYS, make_service, work_at
-from tests.app.conftest import UNMEASURED, Redis, Server, api_server, environment_of, new_user
+from tests.app.conftest import WITHOUT_COVERAGE, Redis, Server, api_server, environment_of, new_user
 from tests.app.people import Person, sign_in
 
 KILLS = 50
@@ -29,11 +29,11 @@ UNLIMITED = {
     "REQUESTS_PER_MINUTE_PER_ACCOUNT": "1000000",
     "BOOKING_TRAVEL_MINUTES": "0",  # the cleaners work without a pause
 }
-GIVE_UP = 60.0  # seconds to try one request again and again
+RETRY_TIMEOUT = 60.0  # seconds in which one request is repeated
 
 
 class Replica:
-    """An API that is killed and started again, always on the same database."""
+    """An API that is killed and restarted on the same database."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self._start: Callable[[], Server] = lambda: self._stack.enter_context(api_server(directory, environment))
@@ -42,25 +42,25 @@ class Replica:
         self.url = self.server.url
 
     def kill(self) -> None:
-        """SIGKILL it and wait until another one is ready."""
+        """Kill the process with SIGKILL, start a new one, and wait until it is ready."""
         self.server.process.kill()
         self.server.process.wait()
         self.server = self._start()
         self.url = self.server.url
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._stack.close()
 
 
 @dataclass
 class Ledger:
-    """What a client was told, and what it only tried."""
+    """The acknowledged and the attempted writes of a client."""
 
     bookings: dict[str, tuple[dict[str, object], str]] = field(default_factory=dict)
-    """By idempotency key: the body sent and the id of the booking that was acknowledged."""
+    """By idempotency key: the body, and the id of the acknowledged booking."""
     notes: dict[str, set[str]] = field(default_factory=dict)
-    """By booking: the last acknowledged text, and the ones sent after it whose answer never came."""
+    """By booking: the last acknowledged text, and later texts that were sent without an answer."""
     repeated: int = 0
     """Requests that had to be sent again."""
 
@@ -78,7 +78,7 @@ class Writer(threading.Thread):
         self._http = httpx.Client(timeout=10, trust_env=False, headers={"Authorization": token})
 
     def run(self) -> None:
-        """Write until told to stop."""
+        """Write until `done` is set."""
         try:
             while not self.done.is_set():
                 booking = self._book(self._body())
@@ -91,8 +91,8 @@ class Writer(threading.Thread):
         """Close the connections."""
         self._http.close()
 
-    def again(self, key: str) -> httpx.Response:
-        """Repeat an acknowledged booking."""
+    def repeat(self, key: str) -> httpx.Response:
+        """Repeat the request of an acknowledged booking."""
         body, _ = self.ledger.bookings[key]
         return self._answer("POST", "/api/v1/bookings", json=body, headers={"Idempotency-Key": key})
 
@@ -112,7 +112,7 @@ class Writer(threading.Thread):
         self.ledger.notes[booking] = {text}
 
     def _answer(self, method: str, path: str, **request: object) -> httpx.Response:
-        deadline = time.monotonic() + GIVE_UP
+        deadline = time.monotonic() + RETRY_TIMEOUT
         while True:
             try:
                 answer = self._http.request(method, self._urls() + path, **request)  # type: ignore[arg-type]
@@ -128,19 +128,19 @@ class Writer(threading.Thread):
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path, redis: Redis, migrated: Path) -> None:
+def test_kills_lose_no_acknowledged_write_and_duplicate_none(tmp_path: Path, redis: Redis, migrated: Path) -> None:
     (tmp_path / "test.db").write_bytes(migrated.read_bytes())
-    environment = environment_of(tmp_path, redis) | UNLIMITED | UNMEASURED
+    environment = environment_of(tmp_path, redis) | UNLIMITED | WITHOUT_COVERAGE
     replicas = [Replica(tmp_path, environment) for _ in range(REPLICAS)]
     chance = random.Random(20261124)  # noqa: S311  # the same moments in every run, as far as the machine allows
     writers = _writers(replicas, chance)
     for writer in writers:
         writer.start()
     with ThreadPoolExecutor(REPLICAS) as killers:
-        list(killers.map(lambda replica: _kill_often(replica, chance), replicas))
+        list(killers.map(lambda replica: _kill_repeatedly(replica, chance), replicas))
     for writer in writers:
         writer.done.set()
-        writer.join(GIVE_UP)
+        writer.join(RETRY_TIMEOUT)
         assert writer.failure is None, repr(writer.failure)
 
     acknowledged = sum(len(writer.ledger.bookings) for writer in writers)
@@ -153,7 +153,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_happens_twice(tmp_path: Path, 
         writer.close()
     for replica in replicas:
         replica.close()
-    _see_what_is_there(replicas[0].server.database, [writer.ledger for writer in writers])
+    _check_database(replicas[0].server.database, [writer.ledger for writer in writers])
 
 
 def _writers(replicas: list[Replica], chance: random.Random) -> list[Writer]:
@@ -182,21 +182,21 @@ def _writers(replicas: list[Replica], chance: random.Random) -> list[Writer]:
     return [Writer(lambda: chance.choice(replicas).url, token, body) for token in tokens]
 
 
-def _kill_often(replica: Replica, chance: random.Random) -> None:
+def _kill_repeatedly(replica: Replica, chance: random.Random) -> None:
     for _ in range(KILLS // REPLICAS):
         time.sleep(chance.uniform(0.01, 0.6))
         replica.kill()
 
 
 def _repeat(writer: Writer) -> None:
-    """Repeat acknowledged requests: the answers must be the first ones."""
+    """Repeat acknowledged requests, and check that the answers equal the first ones."""
     for key, (_, booking) in itertools.islice(writer.ledger.bookings.items(), 50):
-        answer = writer.again(key)
+        answer = writer.repeat(key)
         assert (answer.status_code, answer.json()["id"]) == (201, booking)
         assert answer.headers["Idempotency-Replayed"] == "true"
 
 
-def _see_what_is_there(database: Path, ledgers: list[Ledger]) -> None:
+def _check_database(database: Path, ledgers: list[Ledger]) -> None:
     connection = dbapi2.connect(database)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -1,4 +1,4 @@
-"""Limits of a request, as a consumer meets them."""
+"""Request limits, health, logs and metrics of a running API."""
 
 import concurrent.futures
 import json
@@ -14,7 +14,7 @@ from pysqlite3 import dbapi2
 from tests.app.conftest import CANARY_TOKEN, Serve, Server, new_user
 
 
-def test_a_body_too_large_is_refused(client: httpx.Client) -> None:
+def test_large_body_is_refused(client: httpx.Client) -> None:
     body = json.dumps(new_user() | {"full_name": "x" * 1_100_000})
     assert client.post("/api/v1/auth/register", content=body).status_code == 413
 
@@ -25,13 +25,13 @@ def test_a_body_too_large_is_refused(client: httpx.Client) -> None:
     assert client.post("/api/v1/auth/register", content=pieces()).status_code == 413
 
 
-def test_request_id_is_echoed_or_made(client: httpx.Client) -> None:
+def test_request_id_is_echoed_or_generated(client: httpx.Client) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": "abcdef-123"}).headers["X-Request-ID"] == "abcdef-123"
     made = client.get("/health/live", headers={"X-Request-ID": "bad id"}).headers["X-Request-ID"]
     assert re.fullmatch("[0-9a-f]{32}", made)
 
 
-def test_a_stranger_who_holds_the_database_costs_no_more_than_its_time_out(serve: Serve) -> None:
+def test_foreign_write_lock_delays_requests_only_until_the_timeout(serve: Serve) -> None:
     server = serve(DATABASE_TIMEOUT="2")
     stranger = dbapi2.connect(server.database, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
@@ -48,7 +48,7 @@ def test_a_stranger_who_holds_the_database_costs_no_more_than_its_time_out(serve
     assert answer.status_code == 201
 
 
-def test_more_than_the_limit_at_once_is_shed_at_once(serve: Serve) -> None:
+def test_requests_above_the_concurrency_limit_are_shed(serve: Serve) -> None:
     server = serve(MAX_CONCURRENT_REQUESTS="2", HASH_WORKERS="1")
 
     def register() -> httpx.Response:
@@ -61,12 +61,12 @@ def test_more_than_the_limit_at_once_is_shed_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {CANARY_TOKEN}"])
-def test_the_canary_needs_its_token(client: httpx.Client, authorization: str | None) -> None:
+def test_canary_requires_its_token(client: httpx.Client, authorization: str | None) -> None:
     answer = client.post("/internal/canary", headers={"Authorization": authorization} if authorization else {})
     assert answer.status_code in {401, 403}
 
 
-def test_the_canary_leaves_nothing_behind(client: httpx.Client, server: Server) -> None:
+def test_canary_leaves_no_rows(client: httpx.Client, server: Server) -> None:
     for _ in range(3):
         answer = client.post("/internal/canary", headers={"Authorization": f"Bearer {CANARY_TOKEN}"})
         assert (answer.status_code, answer.json()["status"]) == (200, "ok")
@@ -79,7 +79,7 @@ def test_health_without_redis_is_degraded_and_still_200(serve: Serve) -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
 
 
-def test_docs_need_nothing_from_outside(client: httpx.Client) -> None:
+def test_docs_page_loads_no_external_resources(client: httpx.Client) -> None:
     page = client.get("/docs")
     assert page.status_code == 200
     assert "//" not in re.sub(r"<!doctype html>", "", page.text)
@@ -95,12 +95,12 @@ def test_metrics_count_requests_by_route(client: httpx.Client) -> None:
     assert "/health/live" in client.get("/metrics").text
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(serve: Serve, tmp_path: Path) -> None:
+def test_unwritable_log_file_does_not_stop_the_server(serve: Serve, tmp_path: Path) -> None:
     server = serve(LOG_FILE=str(tmp_path / "no" / "such" / "place.log"))
     assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
 
 
-def test_logs_are_json_with_the_request_id_and_without_secrets(serve: Serve, tmp_path: Path) -> None:
+def test_logs_are_json_with_request_id_and_without_secrets(serve: Serve, tmp_path: Path) -> None:
     server = serve(LOG_FILE=str(tmp_path / "api.log"))
     user = new_user()
     answer = httpx.post(f"{server.url}/api/v1/auth/register?token=hidden", json=user, trust_env=False)

@@ -1,4 +1,4 @@
-"""The promise to consumers: complete, and kept by routes that never leave the event loop unasked."""
+"""The OpenAPI document is complete, and no route uses the thread pool of the framework."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from app.kit import document
 from app.kit.document import HEADERS
 from app.kit.problems import ProblemDetails
-from app.main import EXPOSED, ROUTERS, create_app
+from app.main import EXPOSED_HEADERS, ROUTERS, create_app
 from app.settings import Settings
 from tests.app.conftest import ROOT
 from tests.app.test_roles import documented
@@ -47,18 +47,18 @@ def test_every_operation_is_described(application: FastAPI) -> None:
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Path and description of each operation."""
+    """The path and the description of each operation."""
     return ((path, each) for path, methods in document["paths"].items() for each in methods.values())
 
 
-def test_no_two_names_are_the_same_to_a_maker_of_clients(application: FastAPI) -> None:
+def test_schema_names_are_unique_for_client_generators(application: FastAPI) -> None:
     document = application.openapi()
     schemas = document["components"]["schemas"]
     names = [name.replace("_", "").lower() for name in schemas]
     assert len(set(names)) == len(names)
     assert {"BookingState", "NotificationState", "Liveness"} <= schemas.keys()
     assert not {"State", "Status"} & schemas.keys()
-    # A schema is titled as it is called, and what has no name of its own has no title: both become names of types.
+    # Client generators name types after titles, so a title equals the name of its schema, and inline schemas have none.
     titles = {name: schema["title"] for name, schema in schemas.items() if "title" in schema}
     assert {name for name, title in titles.items() if re.sub(r"[^A-Za-z]", "_", title) != name} == set()
     for part in (*(schema.get("properties", {}) for schema in schemas.values()), document["paths"]):
@@ -66,7 +66,7 @@ def test_no_two_names_are_the_same_to_a_maker_of_clients(application: FastAPI) -
 
 
 def titled(part: Any) -> Iterator[object]:  # noqa: ANN401  # any JSON
-    """Schemas within that have a title."""
+    """The nested schemas with a title."""
     if isinstance(part, dict):
         if isinstance(part.get("title"), str):
             yield part
@@ -78,7 +78,7 @@ def titled(part: Any) -> Iterator[object]:  # noqa: ANN401  # any JSON
             yield from titled(each)
 
 
-def test_public_operations_say_that_they_are(application: FastAPI) -> None:
+def test_public_operations_are_declared_without_security(application: FastAPI) -> None:
     found = {each["operationId"]: each["security"] for _, each in operations(application.openapi())}
     public = {name for name, security in found.items() if security == []}
     assert public == {name for name, statuses in documented().items() if statuses["nobody"] != 401}
@@ -88,14 +88,12 @@ def test_public_operations_say_that_they_are(application: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("public_url", "expected"), [("", ["/"]), ("https://clean.example", ["/", "https://clean.example"])]
 )
-def test_the_document_says_where_the_service_is(public_url: str, expected: list[str]) -> None:
+def test_document_lists_the_server_urls(public_url: str, expected: list[str]) -> None:
     settings = Settings(secret_key="s" * 32, canary_token="c" * 32, public_url=public_url)
     assert [each["url"] for each in create_app(settings).openapi()["servers"]] == expected
 
 
-def test_the_document_that_an_image_has_is_the_one_that_its_application_would_build(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_prebuilt_document_equals_the_built_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = Settings(
         secret_key="o" * 32, canary_token="o" * 32, public_url="https://api.example.com", business_timezone="Asia/Tokyo"
     )
@@ -107,13 +105,13 @@ def test_the_document_that_an_image_has_is_the_one_that_its_application_would_bu
 
 
 def _without_examples(schema: Any) -> Any:  # noqa: ANN401  # any JSON
-    """The same without what is made anew for each request."""
+    """The schema without examples, which differ in each request."""
     if isinstance(schema, dict):
         return {key: _without_examples(each) for key, each in schema.items() if key not in {"example", "examples"}}
     return [_without_examples(each) for each in schema] if isinstance(schema, list) else schema
 
 
-def test_several_values_are_several_parameters(application: FastAPI) -> None:
+def test_list_parameters_are_repeated_parameters(application: FastAPI) -> None:
     found = [
         parameter
         for _, operation in operations(application.openapi())
@@ -124,7 +122,7 @@ def test_several_values_are_several_parameters(application: FastAPI) -> None:
     assert all((each["in"], each["style"], each["explode"]) == ("query", "form", True) for each in found)
 
 
-def test_every_operation_says_that_it_refuses_unknown_parameters(application: FastAPI) -> None:
+def test_every_operation_documents_the_refusal_of_unknown_parameters(application: FastAPI) -> None:
     for path, operation in operations(application.openapi()):
         assert ("422" in operation["responses"]) is path.startswith("/api/"), path
 
@@ -143,11 +141,11 @@ def test_problems_of_the_proxy_are_as_documented(application: FastAPI) -> None:
         assert example["service-unavailable"]["value"] | {"status": 503} == away
 
 
-def test_pages_of_other_origins_may_read_every_header_that_is_documented() -> None:
-    assert {*EXPOSED} == HEADERS.keys() - {"WWW-Authenticate"}
+def test_cors_exposes_every_documented_header() -> None:
+    assert {*EXPOSED_HEADERS} == HEADERS.keys() - {"WWW-Authenticate"}
 
 
-def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:
+def test_every_reference_resolves(application: FastAPI) -> None:
     schema = application.openapi()
 
     def references(part: object) -> Iterator[str]:
@@ -165,7 +163,7 @@ def test_every_schema_that_is_referred_to_exists(application: FastAPI) -> None:
     assert set(references(schema)) == known
 
 
-def test_no_route_and_no_dependency_uses_the_frameworks_threads(application: FastAPI) -> None:
+def test_routes_and_dependencies_are_coroutines(application: FastAPI) -> None:
     def functions(dependant: Dependant) -> Iterator[object]:
         yield dependant.call
         for inner in dependant.dependencies:
@@ -186,7 +184,7 @@ def test_no_route_and_no_dependency_uses_the_frameworks_threads(application: Fas
         assert not inspect.isasyncgenfunction(call), call
 
 
-def test_the_command_prints_it(environment: dict[str, str]) -> None:
+def test_command_prints_the_document(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "app", "openapi"]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert json.loads(printed)["info"]["title"] == "Cleaning service API"

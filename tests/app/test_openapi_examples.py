@@ -1,4 +1,4 @@
-"""Each example of the OpenAPI document works as it stands, in a company that `seed` has made."""
+"""Each example of the OpenAPI document works unchanged, in a company created by `seed`."""
 
 import re
 import shutil
@@ -16,42 +16,42 @@ import httpx
 import pytest
 
 from tests.app.company import execute
-from tests.app.conftest import House, api_server, environment_of, redis_server
+from tests.app.conftest import RunningApi, api_server, environment_of, redis_server
 from tests.app.operations import OPERATIONS, World
-from tests.app.test_queries import whoever_may
+from tests.app.test_queries import allowed_caller
 from tests.app.test_roles import MAIL
 
 Json = dict[str, Any]
 
 ZONE = ZoneInfo("Pacific/Auckland")
-"""Of the company: half a day from UTC."""
+"""Time zone of the company; half a day from UTC."""
 REFUSED = {
     "refresh": (401, "a refresh token belongs to one session, and is good for one use"),
     "verify_email": (404, "a code is sent by e-mail"),
     "reset_password": (404, "a code is sent by e-mail"),
 }
-"""Examples that cannot work, with the status they get and why."""
-OF_A_NEWCOMER = {"login", "login_form"}
-"""Operations whose example is the account of the example of `register`."""
+"""Examples that cannot work, with their status and the reason."""
+AFTER_REGISTRATION = {"login", "login_form"}
+"""Operations whose example is the account in the example of `register`."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[World]:
-    """The company of `seed`, and people of every role."""
+    """The company of `seed`, and users of every role."""
     directory = tmp_path_factory.mktemp("examples")
     shutil.copy(migrated, directory / "test.db")
     with redis_server(directory) as redis, ExitStack() as clients:
         environment = environment_of(directory, redis) | MAIL | {"BUSINESS_TIMEZONE": ZONE.key}
         subprocess.run([sys.executable, "-m", "app", "seed"], env=environment, cwd=directory, check=True)
         with api_server(directory, environment) as server:
-            world = World(House(server, clients))
-            # Examples are of what the company offers, not of what this helper has added.
+            world = World(RunningApi(server, clients))
+            # The examples must use the services of `seed`, not the one of this helper.
             execute(world.database, "UPDATE cleaning_service SET is_active = 0 WHERE id = ?", world.service)
             yield world
 
 
 def document(world: World) -> tuple[Json, dict[str, tuple[str, str, Json]]]:
-    """The document as it is right now, and method, path and description of each operation by its id."""
+    """The current document, and the method, path and description of each operation by its id."""
     found = world.http.get("/openapi.json").json()
     operations = {
         operation["operationId"]: (method.upper(), path, operation)
@@ -64,7 +64,7 @@ def document(world: World) -> tuple[Json, dict[str, tuple[str, str, Json]]]:
 def ask(
     http: httpx.Client, described: tuple[str, str, Json], path: str | None = None, token: str | None = None
 ) -> httpx.Response:
-    """Send the request of the examples; `path`: the same with ids that only its user can know."""
+    """Send the request of the examples. `path` replaces the example path if it needs ids of real objects."""
     method, template, operation = described
     parameters = [each for each in operation.get("parameters", ()) if "example" in each]
     given = {
@@ -84,26 +84,26 @@ def ask(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_example_works(world: World, operation: str) -> None:
+def test_every_request_example_works(world: World, operation: str) -> None:
     _, operations = document(world)
-    if operation in OF_A_NEWCOMER:
+    if operation in AFTER_REGISTRATION:
         assert ask(world.http, operations["register"]).status_code == 201
-    world.acting = whoever_may(world, operation)
+    world.acting = allowed_caller(world, operation)
     call = OPERATIONS[operation](world)
-    person = world.house.person(world.acting.role) if world.acting and call.by_somebody_new else world.acting
+    person = world.api.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
     of_the_catalogue = "{service_id}" in operations[operation][1]
     path = None if of_the_catalogue else call.path.partition("?")[0]
-    if operation == "change_user":  # whose role nobody else needs
-        path = f"/api/v1/users/{world.house.person().id}"
+    if operation == "change_user":  # of a user that no other test needs
+        path = f"/api/v1/users/{world.api.person().id}"
     answer = ask(world.http, operations[operation], path, world.token(person) if person else None)
     expected = {REFUSED[operation][0]} if operation in REFUSED else {200, 201, 202, 204}
     assert answer.status_code in expected, answer.text
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.startswith(("list_", "read_"))])
-def test_every_example_of_a_filter_works(world: World, operation: str) -> None:
+def test_every_filter_example_works(world: World, operation: str) -> None:
     _, operations = document(world)
-    world.acting = whoever_may(world, operation)
+    world.acting = allowed_caller(world, operation)
     call = OPERATIONS[operation](world)
     token = world.token(world.acting) if world.acting else None
     for parameter in operations[operation][2].get("parameters", ()):
@@ -119,7 +119,7 @@ def test_every_example_of_a_filter_works(world: World, operation: str) -> None:
             assert answer.status_code == 200, (parameter["name"], answer.text)
 
 
-def test_a_newcomer_goes_from_the_top_of_the_page_to_a_visit(world: World) -> None:
+def test_examples_lead_a_new_user_to_a_booking(world: World) -> None:
     _, operations = document(world)
     assert ask(world.http, operations["register"]).status_code == 201
     again = ask(world.http, operations["register"])  # "Execute", pressed twice
@@ -136,7 +136,7 @@ def test_a_newcomer_goes_from_the_top_of_the_page_to_a_visit(world: World) -> No
     assert (starts_at.hour, starts_at.weekday() < 5) == (10, True)
 
 
-def test_two_readers_do_not_get_each_others_examples(world: World) -> None:
+def test_each_reader_gets_own_example_keys(world: World) -> None:
     first, second = document(world)[1], document(world)[1]
     for operation in ("register", "create_booking"):
         keys = {
@@ -149,7 +149,7 @@ def test_two_readers_do_not_get_each_others_examples(world: World) -> None:
     assert ask(world.http, first["register"]).status_code == ask(world.http, second["register"]).status_code == 201
 
 
-def test_no_example_lies_in_the_past(world: World) -> None:
+def test_examples_lie_in_the_future(world: World) -> None:
     text = world.http.get("/openapi.json").text
     today = datetime.now(UTC).date()
     days = [date.fromisoformat(found) for found in re.findall(r'"(20[0-9]{2}-[0-9]{2}-[0-9]{2})[T"]', text)]
@@ -157,6 +157,6 @@ def test_no_example_lies_in_the_past(world: World) -> None:
     assert min(days) > today
 
 
-def test_without_a_catalogue_the_document_is_there_all_the_same(client: httpx.Client) -> None:
+def test_document_works_with_an_empty_catalogue(client: httpx.Client) -> None:
     assert client.get("/api/v1/services").json()["items"] == []
     assert client.get("/openapi.json").status_code == 200

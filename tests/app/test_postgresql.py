@@ -1,4 +1,4 @@
-"""The schema on PostgreSQL, the database to grow into: same tables, same promises, kept by the database itself."""
+"""The schema and its constraints on PostgreSQL, which a larger installation can use."""
 
 import os
 import shutil
@@ -50,12 +50,12 @@ START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A PostgreSQL server of the tests' own with the newest schema, reached through a socket file."""
+    """A PostgreSQL server with the newest schema, reached through a socket file."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     directory = tmp_path_factory.mktemp("postgresql")
     data = directory / "data"
     as_user = []
-    if os.getuid() == 0:  # which PostgreSQL refuses to run as
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(directory, "postgres")
         for parent in directory.parents:
@@ -97,7 +97,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def cleaner(engine: Engine) -> str:
-    """Somebody who can be booked, and two bookings to book her for: "one" and "two"."""
+    """A bookable cleaner. Two bookings, "one" and "two", exist."""
     with Session(engine) as session:
         ann = accounts.UserAccount(email="ann@example.com", password_hash="x", full_name="Ann", role="cleaner")
         service = catalog.CleaningService(name="Cleaning")
@@ -107,7 +107,7 @@ def cleaner(engine: Engine) -> str:
         session.flush()
         for number in ("one", "two"):
             session.add(
-                bookings.Booking(
+                bookings.BookingRecord(
                     id=number,
                     reference=number,
                     client_id=ann.id,
@@ -130,8 +130,8 @@ def test_models_equal_migrations(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
 
 
-def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
-    """Two transactions, both of which have found the time free, want overlapping slots: one of them fails."""
+def test_cleaner_cannot_be_booked_twice(engine: Engine, cleaner: str) -> None:
+    """Two transactions have found the time free and reserve overlapping slots: one of them fails."""
     both_ready = threading.Barrier(2)
     outcomes: list[str] = []
 
@@ -141,7 +141,7 @@ def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
             session.connection()
             both_ready.wait(10)
             try:
-                calendar.take(session, cleaner, booking, visit)
+                calendar.reserve(session, cleaner, booking, visit)
                 session.commit()
                 outcomes.append("taken")
             except IntegrityError:
@@ -160,8 +160,10 @@ def test_a_cleaner_is_never_booked_twice(engine: Engine, cleaner: str) -> None:
         assert connection.execute(text("SELECT count(*), count(DISTINCT booking_id) FROM booking_slot")).one() == (2, 1)
 
 
-def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetime, address: str) -> bookings.Booking:
-    return bookings.Booking(
+def visit_of(
+    client_id: str, service_id: str, reference: str, starts_at: datetime, address: str
+) -> bookings.BookingRecord:
+    return bookings.BookingRecord(
         reference=reference,
         client_id=client_id,
         service_id=service_id,
@@ -177,18 +179,18 @@ def visit_of(client_id: str, service_id: str, reference: str, starts_at: datetim
 
 def outcome_of_two(
     engine: Engine,
-    first: bookings.Booking,
-    second: bookings.Booking,
-    write: Callable[[Session, bookings.Booking], None],
+    first: bookings.BookingRecord,
+    second: bookings.BookingRecord,
+    write: Callable[[Session, bookings.BookingRecord], None],
 ) -> list[str]:
-    """Write the second booking while the first is written but not committed; returns "done" or the problem, in order.
+    """Write the second booking while the first is not committed yet. Returns "done" or the problem of each, in order.
 
-    The first transaction ends when the second one waits for a lock, or has ended after at most five seconds.
+    The first transaction commits when the second one waits for a lock or has ended, but after at most five seconds.
     """
     written, ended = threading.Event(), threading.Event()
     outcomes: dict[str, str] = {}
 
-    def attempt(booking: bookings.Booking, before_commit: Callable[[], None]) -> None:
+    def attempt(booking: bookings.BookingRecord, before_commit: Callable[[], None]) -> None:
         name = booking.reference
         with Session(engine) as session:
             try:
@@ -224,7 +226,7 @@ def outcome_of_two(
 
 @pytest.fixture
 def bookable(engine: Engine, cleaner: str) -> tuple[str, str]:
-    """The cleaner, who works on Tuesdays, and the service."""
+    """The ids of the cleaner, who works on Tuesdays, and of the service."""
     with Session(engine) as session:
         session.execute(text("DELETE FROM working_hours"))
         session.add(staff.WorkingHours(cleaner_id=cleaner, weekday=1, starts=0, ends=24 * 60))
@@ -233,26 +235,26 @@ def bookable(engine: Engine, cleaner: str) -> tuple[str, str]:
         return cleaner, str(service)
 
 
-def test_of_two_visits_without_time_to_travel_at_the_same_moment_one_is_booked(
-    engine: Engine, bookable: tuple[str, str]
-) -> None:
+def test_simultaneous_visits_without_travel_time_are_refused(engine: Engine, bookable: tuple[str, str]) -> None:
     settings = Settings.model_validate({"secret_key": "s" * 32, "canary_token": "c" * 32})
     tuesday = START + timedelta(days=1)
 
-    def write(session: Session, booking: bookings.Booking) -> None:
-        booking.cleaner_id = assignment.least_loaded(session, settings, booking, assignment.visit_of(booking))
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
+        booking.cleaner_id = assignment.least_loaded_cleaner(
+            session, settings, booking, assignment.visit_interval(booking)
+        )
         session.add(booking)
-        assignment.occupy(session, booking)
+        assignment.reserve_slots(session, booking)
 
     first = visit_of(*bookable, "first", tuesday, "Main Street 5")
     second = visit_of(*bookable, "second", tuesday + timedelta(hours=1), "Side Road 7")
     assert outcome_of_two(engine, first, second, write) == ["done", "slot-unavailable"]
 
 
-def test_of_two_equal_visits_at_the_same_moment_one_is_booked(engine: Engine, bookable: tuple[str, str]) -> None:
-    accounts_of = object.__new__(Accounts)  # of which only the lock is used, which needs nothing
+def test_simultaneous_duplicate_bookings_are_refused(engine: Engine, bookable: tuple[str, str]) -> None:
+    accounts_of = object.__new__(Accounts)  # the test uses only its lock, which needs no attributes
 
-    def write(session: Session, booking: bookings.Booking) -> None:
+    def write(session: Session, booking: bookings.BookingRecord) -> None:
         refuse_duplicate(session, accounts_of, booking, starts_at=booking.starts_at, address=booking.address)
         session.add(booking)
 
@@ -261,7 +263,7 @@ def test_of_two_equal_visits_at_the_same_moment_one_is_booked(engine: Engine, bo
     assert outcome_of_two(engine, first, second, write) == ["done", "duplicate-booking"]
 
 
-def test_the_audit_log_is_append_only(engine: Engine) -> None:
+def test_audit_log_is_append_only(engine: Engine) -> None:
     with Session(engine) as session:
         audit.record(session, "login.succeeded", actor_id=None)
         session.commit()
@@ -274,7 +276,7 @@ def test_the_audit_log_is_append_only(engine: Engine) -> None:
             connection.execute(text(change))
 
 
-def test_addresses_leave_the_audit_log_in_time_or_with_the_person(engine: Engine) -> None:
+def test_network_addresses_are_removed_after_90_days_or_on_erasure(engine: Engine) -> None:
     with Session(engine) as session:
         eve = accounts.UserAccount(email="eve@example.com", password_hash="!", full_name="Eve")
         session.add(eve)
@@ -298,7 +300,7 @@ def test_addresses_leave_the_audit_log_in_time_or_with_the_person(engine: Engine
             connection.execute(text(f"UPDATE audit_entry SET {change} WHERE subject_id IS NULL"))  # noqa: S608
 
 
-def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Engine) -> None:
+def test_simultaneous_requests_with_one_idempotency_key_run_once(engine: Engine) -> None:
     both_done = threading.Barrier(2)
     outcomes: list[str] = []
 
@@ -323,27 +325,27 @@ def test_of_two_requests_with_one_key_at_the_same_moment_one_is_done(engine: Eng
     assert sorted(outcomes) == ["done", "refused"]
 
 
-def test_prepared_queries_speak_its_dialect(engine: Engine, cleaner: str) -> None:
+def test_prepared_queries_work_on_postgresql(engine: Engine, cleaner: str) -> None:
     with Session(engine.connect()) as session:
         assert people(session, [cleaner, "nobody", "nobody else"])[cleaner].full_name == "Ann"
-        wanted = queries.Filters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
+        wanted = queries.BookingFilters(client_ids=[cleaner], start=START, end=START + timedelta(days=1))
         first, cursor = queries.page(session, wanted, Paging(1))
         second, end = queries.page(session, wanted, Paging(1, cursor))
         assert {first[0].id, second[0].id} == {"one", "two"}
         assert (first[0].starts_at, first[0].quote, end) == (START, {}, None)
 
 
-def test_two_replicas_that_replace_a_refresh_token_at_the_same_moment_agree(
+def test_simultaneous_refreshes_by_two_replicas_agree(
     engine: Engine, cleaner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both_ready = threading.Barrier(2)
-    take = sessions._take
+    mark_used = sessions._mark_used
 
-    def take_together(*arguments: Any) -> bool:  # noqa: ANN401  # those of the function it stands for
+    def mark_together(*arguments: Any) -> bool:  # noqa: ANN401  # the arguments of the replaced function
         both_ready.wait(10)
-        return take(*arguments)
+        return mark_used(*arguments)
 
-    monkeypatch.setattr(sessions, "_take", take_together)
+    monkeypatch.setattr(sessions, "_mark_used", mark_together)
     nothing: Any = None
     replica = sessions.Sessions(
         Settings(secret_key="s" * 32, canary_token="c" * 32),

@@ -1,4 +1,4 @@
-"""Every statement that the API runs finds its rows through an index, whatever the size of the tables."""
+"""Every statement of the API finds its rows through an index, so that large tables do not slow it down."""
 
 import re
 import shutil
@@ -17,15 +17,15 @@ from sqlalchemy import Engine, event
 
 from app.main import create_app
 from app.settings import load_settings
-from tests.app.conftest import House, Redis, environment_of, free_port
+from tests.app.conftest import Redis, RunningApi, environment_of, free_port
 from tests.app.operations import API, OPERATIONS, Call, World
 from tests.app.people import Person
 from tests.app.test_roles import MAIL, documented
 
 SMALL = {"alembic_version", "cleaning_service"}
-"""Tables that stay small: the list of services is capped and shown whole."""
+"""Tables that stay small. The number of services is limited, and they are listed completely."""
 SCAN = re.compile(r"SCAN (\w+)")
-MORE = (
+FURTHER_QUERIES = (
     "/users", "/users?role=client", "/users?is_active=true", "/users?role=client&is_active=true", "/users?q=ann",
     "/office/bookings", "/office/bookings?state=assigned", "/office/bookings?cleaner_id={cleaner}",
     "/office/bookings?client_id={client}", "/office/bookings?client_id={client}&state=assigned",
@@ -40,20 +40,20 @@ MORE = (
     "/office/notifications", "/office/audit", "/office/audit?actor_id={client}", "/office/audit?subject_id={client}",
     "/office/audit?actor_id={client}&action=login.succeeded",
 )  # fmt: skip
-"""Filters of lists that OPERATIONS does not use."""
+"""Filters of lists that OPERATIONS does not cover."""
 
 
 @dataclass
-class Address:
-    """Where an API answers, and its database."""
+class ApiAddress:
+    """The address and the database of an API."""
 
     url: str
     database: Path
 
 
 @contextmanager
-def in_this_process(database: Path) -> Iterator[House]:
-    """Run the API in a thread, where its statements can be seen."""
+def in_this_process(database: Path) -> Iterator[RunningApi]:
+    """Run the API in a thread of this process, where the test can record its statements."""
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(create_app(load_settings()), port=port, log_config=None))
     thread = threading.Thread(target=server.run)
@@ -63,7 +63,7 @@ def in_this_process(database: Path) -> Iterator[House]:
             assert thread.is_alive()
             time.sleep(0.02)
         with ExitStack() as clients:
-            yield House(Address(f"http://127.0.0.1:{port}", database), clients)  # type: ignore[arg-type]
+            yield RunningApi(ApiAddress(f"http://127.0.0.1:{port}", database), clients)  # type: ignore[arg-type]
     finally:
         server.should_exit = True
         thread.join(30)
@@ -71,15 +71,15 @@ def in_this_process(database: Path) -> Iterator[House]:
 
 @pytest.fixture
 def statements() -> Iterator[set[str]]:
-    """Every statement that is run on the database meanwhile, with its values."""
+    """All statements that run on the database during the test, with their values."""
     found: set[str] = set()
 
-    def hear(statement: str) -> None:
+    def record(statement: str) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             found.add(statement)
 
     def listen(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver has no types
-        connection.set_trace_callback(hear)
+        connection.set_trace_callback(record)
 
     event.listen(Engine, "connect", listen)
     yield found
@@ -87,7 +87,7 @@ def statements() -> Iterator[set[str]]:
 
 
 def plans(database: Path, statements: set[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each statement with the lines of its plan."""
+    """Each statement with the lines of its query plan."""
     connection = dbapi2.connect(database)
     for statement in sorted(statements):
         yield statement, [line for *_, line in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
@@ -95,35 +95,35 @@ def plans(database: Path, statements: set[str]) -> Iterator[tuple[str, list[str]
 
 
 def is_quick(statement: str, plan: list[str]) -> bool:
-    """Whether it finds its rows through an index, or walks along one and stops after a page."""
+    """Whether a statement finds its rows through an index, or reads one page in the order of an index."""
     scans = {scan[1] for line in plan if (scan := SCAN.match(line))} - SMALL - {"CONSTANT"}
     sorts = any("ORDER BY" in line for line in plan)
     first_page = "LIMIT" in statement and "WHERE" not in statement and not sorts
     return not scans or first_page
 
 
-def whoever_may(world: World, operation: str) -> Person | None:
-    """Return somebody for whom the operation succeeds; None: nobody in particular."""
+def allowed_caller(world: World, operation: str) -> Person | None:
+    """Return a caller for whom the operation succeeds; None for a public operation."""
     statuses = documented()[operation]
     return next(person for column, person in world.callers().items() if statuses[column] < 300)
 
 
-def test_no_statement_reads_a_whole_table(
+def test_every_statement_uses_an_index(
     tmp_path: Path, redis: Redis, migrated: Path, monkeypatch: pytest.MonkeyPatch, statements: set[str]
 ) -> None:
     shutil.copy(migrated, tmp_path / "test.db")
     for name, value in (environment_of(tmp_path, redis) | MAIL).items():
         monkeypatch.setenv(name, value)
-    with in_this_process(tmp_path / "test.db") as house:
-        world = World(house)
+    with in_this_process(tmp_path / "test.db") as api:
+        world = World(api)
         day = world.next_start().date()
         for operation, build in OPERATIONS.items():
-            world.acting = whoever_may(world, operation)
+            world.acting = allowed_caller(world, operation)
             call = build(world)
-            caller = house.person(world.acting.role) if world.acting and call.by_somebody_new else world.acting
+            caller = api.person(world.acting.role) if world.acting and call.needs_new_caller else world.acting
             answer = call.send(world.http, world.token(caller) if caller else None)
             assert answer.status_code < 300, (operation, answer.text)
-        for template in MORE:
+        for template in FURTHER_QUERIES:
             path = template.format(client=world.client.id, cleaner=world.cleaner.id, day=day)
             answer = Call("GET", API + path).send(world.http, world.token(world.admin))
             assert answer.status_code == 200, (path, answer.text)

@@ -1,4 +1,4 @@
-"""Schemathesis tries to break every promise of the OpenAPI document, as each role, against the running API."""
+"""Schemathesis checks the running API against the OpenAPI document, as each role."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import ROOT, SECRET_KEY, UNMEASURED, House, new_user, open_house
+from tests.app.conftest import ROOT, SECRET_KEY, WITHOUT_COVERAGE, RunningApi, new_user, run_api
 from tests.app.people import sign_in
 from tests.app.test_roles import MAIL
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
-"""Cases an operation in the phases of fuzzing and stateful testing; those of the phase of coverage come on top."""
+"""Number of cases per operation in the fuzzing and stateful phases, in addition to those of the coverage phase."""
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SETTINGS = (
     MAIL
-    | UNMEASURED
+    | WITHOUT_COVERAGE
     | {
         "REGISTRATIONS_PER_MINUTE": "1000000",
         "LOGIN_FAILURES_PER_QUARTER_HOUR": "1000000",
@@ -31,29 +31,29 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """An API of this module's own: nobody else's people are at risk, and no rate limit hides an answer."""
-    with open_house(tmp_path_factory.mktemp("fuzzed"), migrated, SETTINGS) as house:
-        yield house
+def api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """An API for this module only, because the cases change data. Its rate limits are too high to hide answers."""
+    with run_api(tmp_path_factory.mktemp("fuzzed"), migrated, SETTINGS) as api:
+        yield api
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("role", ["client", "cleaner", "manager", "admin", None])
-def test_the_api_keeps_its_word(house: House, role: str | None, tmp_path: Path) -> None:
+def test_api_conforms_to_its_document(api: RunningApi, role: str | None, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {
-        "DATABASE": str(house.server.database),
+        "DATABASE": str(api.server.database),
         "SECRET_KEY": SECRET_KEY,
         "PYTHONPATH": str(ROOT),
-    } | UNMEASURED
+    } | WITHOUT_COVERAGE
     if role is not None:
-        # Not the password of the examples, with which they would erase the account.
+        # With the password of the examples, a case could erase the account.
         user = new_user() | {"password": secrets.token_hex()}
-        environment["ACCOUNT"] = sign_in(house.client(), house.server.database, user, role).id
+        environment["ACCOUNT"] = sign_in(api.client(), api.server.database, user, role).id
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIGURATION), "--no-color"),
-        *("run", f"{house.server.url}/openapi.json", "--max-examples", str(EXAMPLES)),
+        *("run", f"{api.server.url}/openapi.json", "--max-examples", str(EXAMPLES)),
         *("--report", "json", "--report-json-path", str(report)),
     ]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The company to try things on: made once, whole, and never where there is something already."""
+"""`python -m app seed` creates a complete demo company once, and only in an empty database."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def rows(database: Path) -> list[int]:
     return found
 
 
-def test_a_company_is_made_once(environment: dict[str, str], tmp_path: Path, migrated: Path) -> None:
+def test_seed_is_idempotent(environment: dict[str, str], tmp_path: Path, migrated: Path) -> None:
     shutil.copy(migrated, tmp_path / "test.db")
     first = seed(environment, tmp_path)
     assert first.returncode == 0, first.stderr
@@ -51,12 +51,12 @@ def test_a_company_is_made_once(environment: dict[str, str], tmp_path: Path, mig
         assert page["currency"] == "EUR"
 
 
-def test_a_database_in_use_is_left_alone(environment: dict[str, str], tmp_path: Path, migrated: Path) -> None:
+def test_seed_refuses_a_database_with_accounts(environment: dict[str, str], tmp_path: Path, migrated: Path) -> None:
     shutil.copy(migrated, tmp_path / "test.db")
     with api_server(tmp_path, environment) as server:
         assert httpx.post(f"{server.url}/api/v1/auth/register", json=new_user(), trust_env=False).status_code == 201
         before = rows(tmp_path / "test.db")
         refused = seed(environment, tmp_path)
     assert refused.returncode == 1
-    assert "has accounts already" in refused.stderr
+    assert "already has accounts" in refused.stderr
     assert rows(tmp_path / "test.db") == before

@@ -1,4 +1,4 @@
-"""The process: start, end, and what it survives."""
+"""The server process: start, drain, shutdown and failures."""
 
 import concurrent.futures
 import signal
@@ -22,18 +22,20 @@ REGISTER = "/api/v1/auth/register"
 
 @pytest.fixture(params=["TCP", "Unix"])
 def listening(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The settings for one way to listen."""
+    """Settings to listen on TCP or on a Unix socket."""
     return {"SOCKET_FILE": str(tmp_path / "api.sock")} if request.param == "Unix" else {}
 
 
 def healthcheck(server: Server) -> int:
-    """Ask as the container does: without the packages, and with nothing in the environment but where to ask."""
-    where = {"SOCKET_FILE": str(server.socket_file)} if server.socket_file else {"PORT": server.url.rpartition(":")[2]}
+    """Run the health check as the container does: without packages, and with only the address in the environment."""
+    address = (
+        {"SOCKET_FILE": str(server.socket_file)} if server.socket_file else {"PORT": server.url.rpartition(":")[2]}
+    )
     command = [sys.executable, "-I", "-S", str(ROOT / "app/health/probe.py")]
-    return subprocess.run(command, env=where, timeout=10, check=False).returncode
+    return subprocess.run(command, env=address, timeout=10, check=False).returncode
 
 
-def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, listening: dict[str, str]) -> None:
+def test_sigterm_finishes_running_requests(serve: Serve, listening: dict[str, str]) -> None:
     server = serve(HASH_WORKERS="1", **listening)
     assert healthcheck(server) == 0
 
@@ -51,8 +53,8 @@ def test_sigterm_lets_requests_finish_and_ends_well(serve: Serve, listening: dic
     assert healthcheck(server) == 1
 
 
-def test_before_it_ends_it_says_so_and_works_on(serve: Serve, listening: dict[str, str]) -> None:
-    """Long enough for a proxy to turn away: every request in between is answered."""
+def test_draining_server_is_not_ready_but_serves_requests(serve: Serve, listening: dict[str, str]) -> None:
+    """During DRAIN_SECONDS, every request is answered, so that a proxy can stop sending requests."""
     server = serve(DRAIN_SECONDS="2", **listening)
     with server.client() as client:
         assert "connection" not in client.get("/health/live").headers
@@ -71,8 +73,8 @@ def test_before_it_ends_it_says_so_and_works_on(serve: Serve, listening: dict[st
     assert 1.5 < time.monotonic() - begun < 8
 
 
-def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve, listening: dict[str, str]) -> None:
-    """The kernel has accepted them, the process has not: it is too busy, or the machine is."""
+def test_every_connected_client_is_answered_at_shutdown(serve: Serve, listening: dict[str, str]) -> None:
+    """The kernel has accepted the connections, but the process has not, because it was stopped."""
     server = serve(DRAIN_SECONDS="1", **listening)
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -89,7 +91,7 @@ def test_whoever_is_connected_when_it_ends_gets_an_answer(serve: Serve, listenin
 
 
 def refusal(environment: dict[str, str], *, exit_code: int = 1) -> str:
-    """Return what the API says when it does not start."""
+    """Return the error message of an API that does not start."""
     run = subprocess.run(
         [sys.executable, "-m", "app", "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
@@ -97,8 +99,8 @@ def refusal(environment: dict[str, str], *, exit_code: int = 1) -> str:
     return run.stderr
 
 
-def test_a_socket_is_its_owners_alone(serve: Serve, environment: dict[str, str], tmp_path: Path) -> None:
-    """What a killed process has left is replaced; a second process of the same name is refused, and harms nothing."""
+def test_socket_file_has_one_owner(serve: Serve, environment: dict[str, str], tmp_path: Path) -> None:
+    """The socket file of a killed process is replaced. A second process is refused and does not affect the first."""
     path = tmp_path / "api.sock"
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(path))
@@ -113,13 +115,13 @@ def test_a_socket_is_its_owners_alone(serve: Serve, environment: dict[str, str],
     assert healthcheck(serve(SOCKET_FILE=str(path))) == 0
 
 
-def test_a_socket_without_a_directory_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+def test_missing_directory_of_the_socket_file_stops_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "missing" / "api.sock"
-    said = refusal(environment | {"SOCKET_FILE": str(path)})
-    assert said == f"Not starting: {path}.lock cannot be used: No such file or directory\n"
+    message = refusal(environment | {"SOCKET_FILE": str(path)})
+    assert message == f"Not starting: {path}.lock cannot be used: No such file or directory\n"
 
 
-def test_told_twice_it_ends_at_once(serve: Serve) -> None:
+def test_second_sigterm_ends_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_SECONDS="60")
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -128,7 +130,7 @@ def test_told_twice_it_ends_at_once(serve: Serve) -> None:
     assert server.process.wait(10) == 0
 
 
-def test_a_server_that_was_suspended_goes_on(serve: Serve) -> None:
+def test_suspended_server_continues(serve: Serve) -> None:
     server = serve(LOOP_WATCHDOG_SECONDS="1")
     server.process.send_signal(signal.SIGSTOP)
     time.sleep(2.5)
@@ -137,7 +139,7 @@ def test_a_server_that_was_suspended_goes_on(serve: Serve) -> None:
     assert httpx.get(f"{server.url}/health/ready", trust_env=False).status_code == 200
 
 
-def test_a_body_that_never_comes_ends_with_504(serve: Serve) -> None:
+def test_missing_body_ends_with_504(serve: Serve) -> None:
     server = serve(REQUEST_TIMEOUT="1")
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as connection:
         head = f"POST {REGISTER} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -145,13 +147,13 @@ def test_a_body_that_never_comes_ends_with_504(serve: Serve) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_an_older_database_is_migrated_first(serve: Serve, tmp_path: Path) -> None:
+def test_older_database_is_migrated_at_start(serve: Serve, tmp_path: Path) -> None:
     migrate(make_url(f"sqlite:///{tmp_path}/old.db"), to="0007", create=True)
     server = serve(DATABASE_URL=f"sqlite:///{tmp_path}/old.db")
     assert httpx.post(server.url + REGISTER, json=new_user(), trust_env=False).status_code == 201
 
 
-def test_a_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path) -> None:
+def test_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path) -> None:
     connection = dbapi2.connect(tmp_path / "test.db", isolation_level=None)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -160,12 +162,12 @@ def test_a_newer_database_is_served_with_a_warning(serve: Serve, tmp_path: Path)
     assert "database_newer_than_code" in server.log.read_text()
 
 
-def test_a_database_that_cannot_be_opened_stops_it_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    said = refusal(environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"}, exit_code=EX_NOINPUT)
-    assert said.startswith(f"Not starting: the database {tmp_path}/missing/x.db is missing: put it back")
+def test_missing_database_stops_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+    message = refusal(environment | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x.db"}, exit_code=EX_NOINPUT)
+    assert message.startswith(f"Not starting: the database {tmp_path}/missing/x.db is missing: put it back")
 
 
-def test_an_account_that_is_switched_off_is_out_at_once(serve: Serve) -> None:
+def test_deactivation_takes_effect_at_once(serve: Serve) -> None:
     server = serve()
     user = new_user()
     with httpx.Client(base_url=server.url, trust_env=False) as client:
@@ -182,7 +184,7 @@ def test_an_account_that_is_switched_off_is_out_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["serve", "now"]])
-def test_a_wrong_command_shows_the_right_ones(environment: dict[str, str], arguments: list[str]) -> None:
+def test_unknown_command_prints_usage(environment: dict[str, str], arguments: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "app", *arguments],
         env=environment,

@@ -1,4 +1,4 @@
-"""Settings: the user's names and values, and sentences for wrong ones."""
+"""Settings: defaults, and error messages for wrong values."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def _good(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_names_and_defaults_are_the_users() -> None:
+def test_defaults_match_the_documentation() -> None:
     settings = load_settings()
     assert settings.database_url == "sqlite:///./cleaning_service_stable.db"
     assert settings.redis_url == "redis://redis:6379"
@@ -46,7 +46,7 @@ def test_names_and_defaults_are_the_users() -> None:
         ("CANARY_TOKEN", ""),
     ],
 )
-def test_a_wrong_value_is_named_with_what_to_write(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_error_names_the_variable_and_the_remedy(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:
         load_settings()
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named_with_what_to_write(monkeypatch: pytest.MonkeyPat
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_the_server_does_not_start_and_shows_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
+def test_server_does_not_start_and_prints_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "app", "serve"],
         env=environment | {"REQUEST_TIMEOUT": "soon", "LOG_LEVEL": "loud", "SECRET_KEY": "hunter2"},

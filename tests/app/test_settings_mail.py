@@ -1,4 +1,4 @@
-"""Settings of the e-mail: a sender that can be told, and no half of a log-in."""
+"""Settings of e-mail: the default sender, and complete credentials."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def _only_these(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"PUBLIC_URL": "http://192.0.2.1"}, ""),
     ],
 )
-def test_the_sender_is_the_one_set_or_one_of_the_public_host(
+def test_default_sender_is_derived_from_the_public_url(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], sender: str
 ) -> None:
     for name, value in settings.items():
@@ -45,7 +45,7 @@ def test_the_sender_is_the_one_set_or_one_of_the_public_host(
         ({"SMTP_USERNAME": "api"}, "SMTP_PASSWORD"),
     ],
 )
-def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], named: str) -> None:
+def test_invalid_mail_settings_are_named(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], named: str) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:

@@ -1,4 +1,4 @@
-"""Snapshots: complete and sound beside a busy writer, or not there at all."""
+"""Snapshots: consistent during writes, and no file after a failure."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def write(database: Path, stop: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("gently", [False, True])
-def test_a_snapshot_beside_a_writer_is_of_one_moment(database: Path, tmp_path: Path, *, gently: bool) -> None:
+def test_snapshot_during_writes_is_consistent(database: Path, tmp_path: Path, *, gently: bool) -> None:
     stop = threading.Event()
     writer = threading.Thread(target=write, args=(database, stop))
     writer.start()
@@ -54,7 +54,7 @@ def test_a_snapshot_beside_a_writer_is_of_one_moment(database: Path, tmp_path: P
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == [f"{number}.db" for number in range(10)]
 
 
-def test_a_damaged_database_gives_no_snapshot(database: Path, tmp_path: Path) -> None:
+def test_damaged_database_gives_no_snapshot(database: Path, tmp_path: Path) -> None:
     stop = threading.Event()
     writer = threading.Thread(target=write, args=(database, stop))
     writer.start()
@@ -71,7 +71,7 @@ def test_a_damaged_database_gives_no_snapshot(database: Path, tmp_path: Path) ->
     assert not list(tmp_path.glob("copy.db*"))
 
 
-def test_what_cannot_be_copied_is_refused_with_a_reason(database: Path, tmp_path: Path) -> None:
+def test_snapshot_of_a_missing_database_or_to_an_existing_file_is_refused(database: Path, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="is missing: put it back"):
         snapshot(tmp_path / "none.db", tmp_path / "copy.db")
     (tmp_path / "copy.db").write_text("mine")
@@ -80,14 +80,16 @@ def test_what_cannot_be_copied_is_refused_with_a_reason(database: Path, tmp_path
     assert (tmp_path / "copy.db").read_text() == "mine"
 
 
-def test_no_room_is_found_out_first(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.snapshot.ROOM", 1e12)
+def test_missing_disk_space_is_detected_before_the_copy(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.snapshot.FREE_SPACE_FACTOR", 1e12)
     with pytest.raises(SnapshotError, match="MB are free"):
         snapshot(database, tmp_path / "copy.db")
     assert not list(tmp_path.glob("copy.db*"))
 
 
-def test_on_the_command_line(environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
+def test_snapshot_command(environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     command = [sys.executable, "-m", "app", "snapshot", str(target)]
     environment = environment | {"DATABASE_URL": f"sqlite:///{migrated}"}
@@ -102,7 +104,7 @@ def test_on_the_command_line(environment: dict[str, str], migrated: Path, tmp_pa
     assert nothing.returncode == 2
 
 
-def test_what_is_in_a_snapshot_is_told_to_programs(environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
+def test_snapshot_command_with_json(environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
     target, before = tmp_path / "copy.db", time.time()
     command = [sys.executable, "-m", "app", "snapshot", "--gently", "--json", str(target)]
     environment = environment | {"DATABASE_URL": f"sqlite:///{migrated}"}

@@ -1,4 +1,4 @@
-"""Many people register at the same moment: all get an answer in time, whatever Redis does."""
+"""Many simultaneous registrations are answered in time, also with a failing Redis."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("state", ["runs", "stopped", "frozen"])
-def test_everybody_gets_an_answer(serve: Serve, redis: Redis, state: str) -> None:
+def test_every_registration_is_answered(serve: Serve, redis: Redis, state: str) -> None:
     server = serve(HASH_QUEUE="100")
     if state == "stopped":
         redis.process.terminate()

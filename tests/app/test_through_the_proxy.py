@@ -1,4 +1,4 @@
-"""The API as its clients meet it: two replicas behind a real Caddy with the role's configuration."""
+"""The API through the proxy: two replicas behind a real Caddy with the configuration of the role."""
 
 import secrets
 import threading
@@ -16,7 +16,7 @@ import pytest
 from bench import rude_clients
 from bench.rude_clients import Target
 from tests.app.company import at, book, day_ahead, make_cleaner, make_service, order
-from tests.app.conftest import HOUSE_SETTINGS, House, Server, api_server, environment_of, new_user, redis_server
+from tests.app.conftest import API_SETTINGS, RunningApi, Server, api_server, environment_of, new_user, redis_server
 from tests.app.people import Person, sign_in
 from tests.proxy import PROXY_TOKEN, caddy, replica_socket
 
@@ -26,43 +26,43 @@ LONG = "x" * 900
 
 
 @dataclass
-class Front:
+class ProxiedApi:
     """Two replicas behind the proxy."""
 
-    house: House
-    """What its `server` is, is the proxy."""
+    api: RunningApi
+    """The API; its `server` is the proxy."""
     replica: Server
-    """One replica itself."""
+    """One of the replicas."""
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Front]:
-    directory = tmp_path_factory.mktemp("front")
+def proxied(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[ProxiedApi]:
+    directory = tmp_path_factory.mktemp("proxied")
     (directory / "test.db").write_bytes(migrated.read_bytes())
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(directory))
-        environment = environment_of(directory, redis) | HOUSE_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
+        environment = environment_of(directory, redis) | API_SETTINGS | {"PROXY_TOKEN": PROXY_TOKEN}
         suffixes = ["", "_2"]
         sockets = [{"SOCKET_FILE": str(replica_socket(directory / "proxy", suffix))} for suffix in suffixes]
         replicas = [stack.enter_context(api_server(directory, environment | each)) for each in sockets]
         proxy = stack.enter_context(caddy(directory / "proxy", suffixes))
         served = replace(replicas[0], url=str(proxy.client.base_url).rstrip("/"), socket_file=None)
-        yield Front(House(served, stack), replicas[0])
+        yield ProxiedApi(RunningApi(served, stack), replicas[0])
 
 
 @pytest.fixture(scope="module")
-def booked(front: Front) -> tuple[Person, str]:
-    """A client, and the path of their booking, whose answer is long enough to be compressed."""
-    service = make_service(front.house.database)
-    make_cleaner(front.house)
-    client = front.house.person()
+def booked(proxied: ProxiedApi) -> tuple[Person, str]:
+    """A client, and the path of a booking whose answer is long enough to be compressed."""
+    service = make_service(proxied.api.database)
+    make_cleaner(proxied.api)
+    client = proxied.api.person()
     answer = book(client.http, order(service, at(day_ahead(5), 10), notes=LONG))
     assert answer.status_code == 201, answer.text
     return client, answer.headers["location"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_client_changes_what_it_has_read(booked: tuple[Person, str], encoding: str) -> None:
+def test_conditional_change_works_with_every_encoding(booked: tuple[Person, str], encoding: str) -> None:
     client, path = booked
     read = client.http.get(path, headers={"Accept-Encoding": encoding})
     assert read.headers.get("content-encoding", "identity") == encoding
@@ -73,7 +73,7 @@ def test_a_client_changes_what_it_has_read(booked: tuple[Person, str], encoding:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_answer_to_a_change_can_be_the_base_of_the_next(booked: tuple[Person, str], encoding: str) -> None:
+def test_etag_of_a_change_is_valid_for_the_next_change(booked: tuple[Person, str], encoding: str) -> None:
     client, path = booked
     tag = "*"
     for number in range(3):
@@ -85,10 +85,10 @@ def test_the_answer_to_a_change_can_be_the_base_of_the_next(booked: tuple[Person
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
-def test_what_a_client_has_is_not_sent_again(front: Front, encoding: str, form: str) -> None:
+def test_current_representation_is_not_sent_again(proxied: ProxiedApi, encoding: str, form: str) -> None:
     for number in range(5):
-        make_service(front.house.database, name=f"Service {number}", description=LONG[:500])
-    http = front.house.anonymous
+        make_service(proxied.api.database, name=f"Service {number}", description=LONG[:500])
+    http = proxied.api.anonymous
     services = http.get("/api/v1/services").json()["items"]
     for path in ("/api/v1/services", f"/api/v1/services/{services[0]['id']}"):
         read = http.get(path, headers={"Accept-Encoding": encoding})
@@ -128,7 +128,7 @@ def test_forms_of_if_match(booked: tuple[Person, str], if_match: str, status: in
     assert answer.status_code == status, answer.text
 
 
-def test_several_lines_of_if_match_are_one_list(booked: tuple[Person, str]) -> None:
+def test_repeated_if_match_headers_are_one_list(booked: tuple[Person, str]) -> None:
     client, path = booked
     tag = client.http.get(path).headers["etag"]
     lines = [("If-Match", '"0"'), ("If-Match", tag)]
@@ -136,10 +136,10 @@ def test_several_lines_of_if_match_are_one_list(booked: tuple[Person, str]) -> N
     assert client.http.patch(path, json={"address": "No Lines 1"}).status_code == 428
 
 
-def seen_address(front: Front, server: Server, headers: dict[str, str]) -> str:
-    """Log in with these headers; returns the address that the list of sessions shows for it."""
+def seen_address(proxied: ProxiedApi, server: Server, headers: dict[str, str]) -> str:
+    """Log in with these headers, and return the network address in the list of sessions."""
     with server.client(headers) as http:
-        person = sign_in(http, front.house.database, new_user(), "client")
+        person = sign_in(http, proxied.api.database, new_user(), "client")
         return str(person.http.get("/api/v1/users/me/sessions").json()["items"][0]["address"])
 
 
@@ -154,34 +154,34 @@ def seen_address(front: Front, server: Server, headers: dict[str, str]) -> str:
         ({"X-Forwarded-For": "nonsense", "X-Proxy-Token": PROXY_TOKEN}, "unknown"),
     ],
 )
-def test_a_neighbour_of_the_api_cannot_choose_an_address(front: Front, headers: dict[str, str], address: str) -> None:
-    """A Unix socket has no peer with an address: without the proxy's token, nobody knows one."""
-    assert seen_address(front, front.replica, headers) == address
+def test_forwarded_address_requires_the_proxy_token(proxied: ProxiedApi, headers: dict[str, str], address: str) -> None:
+    """A Unix socket has no peer address, so only the token of the proxy makes an address trustworthy."""
+    assert seen_address(proxied, proxied.replica, headers) == address
 
 
-def test_nobody_chooses_an_address_through_the_proxy(front: Front) -> None:
-    server = front.house.server
-    assert seen_address(front, server, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
+def test_proxy_ignores_forwarded_addresses_of_clients(proxied: ProxiedApi) -> None:
+    server = proxied.api.server
+    assert seen_address(proxied, server, {"X-Forwarded-For": "192.0.2.66", "X-Proxy-Token": "guessed"}) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("kind", ["broken-off-body", "broken-off-get", "bad-chunk", "expect-continue"])
-def test_a_body_that_is_broken_off_is_nobody_elses_fault(front: Front, kind: str) -> None:
-    url = httpx.URL(front.house.server.url)
+def test_aborted_request_body_does_not_affect_other_clients(proxied: ProxiedApi, kind: str) -> None:
+    url = httpx.URL(proxied.api.server.url)
     rude = rude_clients.start(kind, Target("127.0.0.1", url.port or 80), connections=2, seconds=4)
     time.sleep(1.5)
     statuses = []
     while rude.process.poll() is None:
-        statuses.append(front.house.anonymous.get("/api/v1/services").status_code)
+        statuses.append(proxied.api.anonymous.get("/api/v1/services").status_code)
         time.sleep(0.05)
     assert rude.outcomes()
     assert set(statuses) == {200}
 
 
-def flood(front: Front, address: str, stop: threading.Event) -> Counter[int]:
-    """Send log-ins of accounts that do not exist from an address, as fast as they are answered."""
+def flood(proxied: ProxiedApi, address: str, stop: threading.Event) -> Counter[int]:
+    """Log in to unknown accounts from one address until stopped, and count the statuses of the answers."""
     headers = {"X-Forwarded-For": address, "X-Proxy-Token": PROXY_TOKEN}
     statuses: Counter[int] = Counter()
-    with front.replica.client(headers) as http:
+    with proxied.replica.client(headers) as http:
         while not stop.is_set():
             body = {"email": f"{secrets.token_hex(8)}@example.com", "password": "correct horse battery"}
             statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
@@ -189,17 +189,17 @@ def flood(front: Front, address: str, stop: threading.Event) -> Counter[int]:
 
 
 @pytest.mark.alone
-def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(front: Front) -> None:
-    person = front.house.person()
+def test_guessing_clients_do_not_block_the_login_of_another(proxied: ProxiedApi) -> None:
+    person = proxied.api.person()
     credentials = {"email": person.email, "password": person.password}
     stop = threading.Event()
     addresses = [f"198.51.100.{number}" for number in range(1, 4)]
     with ThreadPoolExecutor(150) as threads:
-        floods = [threads.submit(flood, front, address, stop) for address in addresses for _ in range(50)]
+        floods = [threads.submit(flood, proxied, address, stop) for address in addresses for _ in range(50)]
         try:
             time.sleep(1)
             headers = {"X-Forwarded-For": "203.0.113.9", "X-Proxy-Token": PROXY_TOKEN}
-            with front.replica.client(headers) as http:
+            with proxied.replica.client(headers) as http:
                 answers = [http.post("/api/v1/auth/login", json=credentials).status_code for _ in range(5)]
         finally:
             stop.set()
@@ -208,29 +208,31 @@ def test_three_addresses_that_guess_do_not_keep_a_fourth_from_logging_in(front: 
     assert set(found) <= {401, 429, 503}
 
 
-def test_failures_of_an_address_are_counted_over_all_accounts(front: Front) -> None:
+def test_login_failures_per_client_are_limited_over_all_accounts(proxied: ProxiedApi) -> None:
     headers = {"X-Forwarded-For": "198.51.100.77", "X-Proxy-Token": PROXY_TOKEN}
 
     def guess(number: int) -> int:
         body = {"email": f"victim-{number}@example.com", "password": "correct horse battery"}
         return http.post("/api/v1/auth/login", json=body).status_code
 
-    with front.replica.client(headers) as http:
-        person = sign_in(http, front.house.database, new_user(), "client")  # a success does not count
+    with proxied.replica.client(headers) as http:
+        person = sign_in(http, proxied.api.database, new_user(), "client")  # a success does not count
         with ThreadPoolExecutor(8) as threads:
-            found = Counter(threads.map(guess, range(210)))  # more than two windows let through: one may end in between
+            found = Counter(
+                threads.map(guess, range(210))
+            )  # more than the limits of two windows, because one may end in between
         assert found.keys() == {401, 429}
         assert 100 <= found[401] <= 200
         credentials = {"email": person.email, "password": person.password}
         assert http.post("/api/v1/auth/login", json=credentials).status_code == 429
 
 
-def test_a_network_of_ipv6_counts_as_one_client(front: Front) -> None:
+def test_ipv6_network_counts_as_one_client(proxied: ProxiedApi) -> None:
     with ExitStack() as stack:
         statuses = Counter[int]()
-        for number in range(22):  # more than two windows let through: one may end in between
+        for number in range(22):  # more than the limits of two windows, because one may end in between
             headers = {"X-Forwarded-For": f"2001:db8:7:7::{number:x}", "X-Proxy-Token": PROXY_TOKEN}
-            http = stack.enter_context(front.replica.client(headers))
+            http = stack.enter_context(proxied.replica.client(headers))
             body = {"email": "victim@example.com", "password": "correct horse battery"}
             statuses[http.post("/api/v1/auth/login", json=body).status_code] += 1
     assert statuses.keys() == {401, 429}
@@ -238,12 +240,12 @@ def test_a_network_of_ipv6_counts_as_one_client(front: Front) -> None:
 
 
 @pytest.mark.alone
-def test_a_flood_of_health_takes_no_replica_out(front: Front) -> None:
+def test_flood_of_health_requests_keeps_replicas_ready(proxied: ProxiedApi) -> None:
     stop = threading.Event()
 
     def look() -> Counter[int]:
         statuses: Counter[int] = Counter()
-        with httpx.Client(base_url=front.house.server.url, timeout=40, trust_env=False) as http:
+        with httpx.Client(base_url=proxied.api.server.url, timeout=40, trust_env=False) as http:
             while not stop.is_set():
                 statuses[http.get("/health").status_code] += 1
         return statuses
@@ -253,7 +255,7 @@ def test_a_flood_of_health_takes_no_replica_out(front: Front) -> None:
         try:
             ready = []
             for _ in range(20):
-                with front.replica.client() as http:
+                with proxied.replica.client() as http:
                     ready.append(http.get("/health/ready").status_code)
                 time.sleep(0.1)
         finally:

@@ -72,7 +72,7 @@ def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "byte-code"))
     monkeypatch.setattr(repository_module, "_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(probes, "ask", lambda *_: probes.Answer(200, ""))
+    monkeypatch.setattr(probes, "send_request", lambda *_: probes.Response(200, ""))
 
 
 @pytest.fixture(scope="session")

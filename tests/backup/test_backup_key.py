@@ -112,11 +112,11 @@ def test_without_a_vaults_password_no_key_of_a_repository_elsewhere_is_lost(cont
     )
     assert refused["failed"]
     assert "all backups would be lost" in refused["msg"]
-    assert f"kept in {controller.file}" in refused["msg"]
+    assert f"stored in {controller.file}" in refused["msg"]
     assert not controller.file.exists()
     assert (kept["changed"], kept["key"], kept["where"]) == (False, KNOWN, "host")
     assert closed["failed"]
-    assert "cannot be decrypted: give the vault's password with --ask-vault-pass" in closed["msg"]
+    assert "cannot be decrypted: give the vault password with --ask-vault-pass" in closed["msg"]
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(controller: Controller) -> None:

@@ -16,7 +16,7 @@ from cleaning_service_backup.cli import BUSY, FAILED, OK, PERSON, USAGE, main
 from cleaning_service_backup.place import Place
 from cleaning_service_backup.restore import Exchange, Restorer
 from cleaning_service_backup.status import Status, age, told
-from cleaning_service_release.errors import BusyError, NotReturnedError
+from cleaning_service_release.errors import BusyError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
 from tests.backup.conftest import ROOT, Site, accounts
@@ -118,7 +118,7 @@ def test_who_is_at_work_is_said_when_it_does_not_end(
 @pytest.mark.parametrize(
     "ending",
     [
-        (NotReturnedError("the API is down", ["last line"]), PERSON, "the API is down\n  last line\n"),
+        (RevertFailedError("the API is down", ["last line"]), PERSON, "the API is down\n  last line\n"),
         (BusyError("another release"), BUSY, "another release\n"),
         (PermissionError(13, "Permission denied", "/etc/x"), FAILED, "/etc/x: Permission denied\n"),
     ],
@@ -150,12 +150,12 @@ def test_an_interrupted_restore_is_taken_back(
     Exchange(ready.place, new, "20261129T000000Z", None, ready.said.append).put()
     backs: list[str] = []
 
-    def exchange_back(_: Releaser, undo: Any, by: str, *, begun: bool) -> None:  # noqa: ANN401
+    def revert_data(_: Releaser, undo: Any, by: str, *, begun: bool) -> None:  # noqa: ANN401
         assert begun
         backs.append(by)
         undo()
 
-    monkeypatch.setattr(Releaser, "exchange_back", exchange_back)
+    monkeypatch.setattr(Releaser, "revert_data", revert_data)
     monkeypatch.setenv("SERVICE_RESULT", "timeout")
     assert call(ready, "recover") == OK
     assert backs == ["recovery"], "what runs is stopped meanwhile"

@@ -108,7 +108,7 @@ def test_an_api_that_cannot_register_fails(site: Site, monkeypatch: pytest.Monke
         raise ReleaseError("a registration is answered with 500")
 
     site.staged()
-    monkeypatch.setattr(probes, "canary", canary)
+    monkeypatch.setattr(probes, "run_canary", canary)
     assert drill(site) == ["local: the API does not work with it: a registration is answered with 500"]
 
 

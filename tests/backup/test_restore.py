@@ -15,7 +15,7 @@ from cleaning_service_backup import restore as restore_module
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.restore import Exchange, Restorer, Sources, Wish, prune_set_aside, recover
 from cleaning_service_backup.workshop import DATABASE
-from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
+from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
 from tests.backup.conftest import Site, accounts, flip, packs, register
@@ -209,14 +209,14 @@ def test_a_crash_at_any_step_of_undo_brings_all_of_before_back(tmp_path: Path, s
 def exchanged(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
     """Let the release exchange the data without containers."""
 
-    def exchange_data(_: Releaser, exchange: Exchange, _by: str) -> None:
+    def replace_data(_: Releaser, exchange: Exchange, _by: str) -> None:
         exchange.put()
         if error:
             exchange.undo()
             raise error
         exchange.done()
 
-    monkeypatch.setattr(Releaser, "exchange_data", exchange_data)
+    monkeypatch.setattr(Releaser, "replace_data", replace_data)
 
 
 def test_the_newest_that_is_not_younger_is_brought_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_where_none_is_good_nothing_is_touched(site: Site, tmp_path: Path) -> No
     ("error", "expected"),
     [
         (ReleaseError("not ready", ["a line of it"]), BackupError),
-        (NotReturnedError("a person"), NotReturnedError),
+        (RevertFailedError("a person"), RevertFailedError),
         (BusyError("a release"), BusyError),
     ],
 )

@@ -1,4 +1,4 @@
-"""Commands end, with all their children: on real processes."""
+"""Running commands, with real processes."""
 
 import signal
 import time
@@ -16,13 +16,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_what_a_command_says() -> None:
+def test_output_of_a_command() -> None:
     assert run_command(["sh", "-c", "echo one; echo two >&2; echo three"], 10) == "one\ntwo\nthree\n"
-    assert run_command(["sh", "-c", "echo one; echo two >&2"], 10, errors=False) == "one\n"
+    assert run_command(["sh", "-c", "echo one; echo two >&2"], 10, with_stderr=False) == "one\n"
     assert run_command(["sh", "-c", "printf '\\377'"], 10) == "\ufffd"
 
 
-def test_one_that_takes_too_long_ends_with_its_children() -> None:
+def test_timeout_kills_the_command_and_its_children() -> None:
     begun = time.monotonic()
     with pytest.raises(CommandError, match=r"took longer than 0\.5 s: started"):
         run_command(["sh", "-c", f"{WITH_A_CHILD} wait"], 0.5)
@@ -31,14 +31,14 @@ def test_one_that_takes_too_long_ends_with_its_children() -> None:
 
 
 @pytest.mark.parametrize("end", ["exit 3", "kill -KILL $$"])
-def test_children_end_with_the_one_that_started_them(end: str) -> None:
-    """Whoever runs what follows would have them at work beside it."""
+def test_children_are_killed_when_the_command_ends(end: str) -> None:
+    """Otherwise they would run concurrently with the caller's next command."""
     with pytest.raises(CommandError, match="ended with"):
         run_command(["sh", "-c", f"{WITH_A_CHILD} {end}"], 10)
     assert processes.end()
 
 
-def test_a_signal_that_ends_the_program_ends_the_command() -> None:
+def test_exception_of_a_signal_handler_kills_the_command() -> None:
     def stop(_number: int, _frame: object) -> None:
         raise SystemExit
 
@@ -52,7 +52,7 @@ def test_a_signal_that_ends_the_program_ends_the_command() -> None:
     assert processes.end()
 
 
-def test_one_that_is_closed_ends() -> None:
+def test_close_kills_the_command() -> None:
     running = Command(["sh", "-c", f"{WITH_A_CHILD} wait"], 30)
     while not processes.have_begun():
         assert running.wait(0.01) is None
@@ -61,7 +61,7 @@ def test_one_that_is_closed_ends() -> None:
     assert processes.end()
 
 
-def test_a_daemon_that_keeps_the_output_open_does_not_hold_us_up() -> None:
+def test_daemon_with_open_output_does_not_block() -> None:
     begun = time.monotonic()
     run_command(["sh", "-c", "setsid sleep 3 & exit 0"], 10)
     assert time.monotonic() - begun < 2
@@ -75,16 +75,16 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_us_up() -> None:
         (["/nonexistent/program"], "cannot be run: No such file or directory"),
     ],
 )
-@pytest.mark.parametrize("errors", [True, False])
-def test_one_that_fails_says_why(command: list[str], reason: str, *, errors: bool) -> None:
+@pytest.mark.parametrize("with_stderr", [True, False])
+def test_error_of_a_failed_command(command: list[str], reason: str, *, with_stderr: bool) -> None:
     descriptors = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(CommandError, match=reason) as failed:
-        run_command(command, 5, errors=errors)
+        run_command(command, 5, with_stderr=with_stderr)
     assert failed.value.output in ("one\ntwo\n", "")
     assert set(Path("/proc/self/fd").iterdir()) == descriptors
 
 
-def test_signs_of_life_while_it_runs() -> None:
-    fed: list[float] = []
-    run_command(["sleep", "2.5"], 10, lambda: fed.append(time.monotonic()))
-    assert len(fed) == 2
+def test_heartbeat_is_called_while_the_command_runs() -> None:
+    calls: list[float] = []
+    run_command(["sleep", "2.5"], 10, lambda: calls.append(time.monotonic()))
+    assert len(calls) == 2

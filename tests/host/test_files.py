@@ -1,4 +1,4 @@
-"""Files that are written whole: on the disk before they have their name, and never open to others meanwhile."""
+"""Atomic writes: flushed before the rename, and unreadable for others before the mode is set."""
 
 import errno
 import os
@@ -13,13 +13,13 @@ from tests import disk
 
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
-    """What the caller's mask takes away must not matter."""
+    """Let the modes not depend on the umask of the tests."""
     before = os.umask(0)
     yield
     os.umask(before)
 
 
-def test_json_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_readable_by_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.json"
     path.write_text("{}")
     steps = disk.watch(monkeypatch)
@@ -33,7 +33,7 @@ def test_json_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_a_text_has_its_mode_whatever_the_mask(
+def test_text_has_its_mode_with_any_umask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, umask: int
 ) -> None:
     os.umask(umask)
@@ -45,7 +45,7 @@ def test_a_text_has_its_mode_whatever_the_mask(
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "no disk")
 

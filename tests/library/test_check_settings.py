@@ -1,4 +1,4 @@
-"""The action `check_settings`, carried out by Ansible as `site.yml` does it."""
+"""The action plugin `check_settings`, run by Ansible as in `site.yml`."""
 
 import json
 import os
@@ -12,7 +12,7 @@ SECRET = "S3cret-value-that-nobody-sees"
 
 
 def preflight(directory: Path, role: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a role's checks of its settings with some of them given on the command line."""
+    """Run a role's preflight with these settings on the command line."""
     tasks = [{"ansible.builtin.include_role": {"name": role, "tasks_from": "preflight"}}]
     play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
     path = directory / "play.json"
@@ -37,12 +37,12 @@ def preflight(directory: Path, role: str, **settings: object) -> subprocess.Comp
         ({"monitor_alert_telegram_token": "{{ vault_token }}"}, "monitor_alert_telegram_token has no usable value"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_to_write(
+def test_invalid_setting_is_reported_with_the_expected_value(
     tmp_path: Path, settings: dict[str, object], sentence: str
 ) -> None:
     done = preflight(tmp_path, "monitor", **settings)
-    said = " ".join((done.stdout + done.stderr).replace("''", "'").split())
+    output = " ".join((done.stdout + done.stderr).replace("''", "'").split())
     assert done.returncode != 0
-    assert sentence in said
-    assert " changed=0 " in said
-    assert SECRET not in said
+    assert sentence in output
+    assert " changed=0 " in output
+    assert SECRET not in output

@@ -1,80 +1,27 @@
-"""The module `files`, carried out by Ansible on this machine."""
+"""The module `files`."""
 
-import contextlib
-import importlib.util
-import io
 import json
 import os
-import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 
 from tests import disk
+from tests.library.modules import play_module, run_module
 
-ROOT = Path(__file__).parents[2]
 MINE = {"owner": str(os.getuid()), "group": str(os.getgid())}
 
 
-def run(directory: Path, *arguments: str, **wanted: object) -> tuple[int, dict[str, Any]]:
-    """Let Ansible carry the module out."""
-    return carry_out("files", directory, *arguments, wanted=wanted)
-
-
-def carry_out(
-    module: str, directory: Path, *arguments: str, wanted: Mapping[str, object]
-) -> tuple[int, dict[str, Any]]:
-    """Let Ansible carry a module out; returns its exit code and the module's answer."""
-    play = [
-        {
-            "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
-            "tasks": [{module: wanted}],
-        }
-    ]
-    path = directory / "play.json"
-    path.write_text(json.dumps(play))
-    done = subprocess.run(
-        ["ansible-playbook", "--inventory", "localhost,", *arguments, str(path)],
-        env=os.environ
-        | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_LIBRARY": str(ROOT / "library"),
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.json",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.startswith("{"), done.stdout + done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
-    return done.returncode, answer
-
-
-def run_here(**wanted: object) -> dict[str, Any]:
-    """Carry the module out in this process, which is quicker; returns its answer."""
-    spec = importlib.util.spec_from_file_location("files", ROOT / "library" / "files.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    said = io.StringIO()
-    with patch_module_args(wanted), contextlib.redirect_stdout(said), pytest.raises(SystemExit):
-        module.main()
-    answer: dict[str, Any] = json.loads(said.getvalue())
-    return answer
+def run(*, check: bool = False, diff: bool = False, **wanted: object) -> tuple[int, dict[str, Any]]:
+    """Run the module; return exit code and result."""
+    return run_module("files", wanted, check=check, diff=diff)
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> dict[str, object]:
+def wanted(tmp_path: Path) -> dict[str, Any]:
     """A directory with a file, a secret and a link to it."""
     top = tmp_path / "etc"
     return {
@@ -88,8 +35,8 @@ def wanted(tmp_path: Path) -> dict[str, object]:
     }
 
 
-def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
-    code, answer = run(tmp_path, **wanted)
+def test_second_run_changes_nothing(tmp_path: Path, wanted: dict[str, Any]) -> None:
+    code, answer = run(**wanted)
     top = tmp_path / "etc"
     assert (code, answer["changed"]) == (0, True)
     assert (top / "example").stat().st_mode & 0o7777 == 0o750
@@ -98,34 +45,42 @@ def test_all_is_as_wanted_and_a_second_run_changes_nothing(tmp_path: Path, wante
     assert (top / "example" / "key").stat().st_mode & 0o7777 == 0o600
     assert (top / "link").read_text() == "a = 1\nb = 2\n"
     assert sorted(path.name for path in (top / "example").iterdir()) == ["key", "settings"]
-    code, answer = run(tmp_path, **wanted)
+    code, answer = run(**wanted)
     assert (code, answer["changed"], answer["paths"]) == (0, False, [])
 
 
-def test_a_file_is_on_the_disk_and_has_its_mode_before_its_name(
-    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object]
+def test_file_is_flushed_and_has_its_mode_before_it_is_renamed(
+    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any]
 ) -> None:
     before = os.umask(0)
     try:
         steps = disk.watch(monkeypatch)
-        run_here(**wanted)
+        run(**wanted)
     finally:
         os.umask(before)
     assert [step.mode for step in disk.moved(steps)] == [0o644, 0o600]
     assert {step.mode for step in steps if step.call == "fsync"} == {0o600}
 
 
-def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret(
-    tmp_path: Path, wanted: dict[str, object]
-) -> None:
-    run(tmp_path, **wanted)
+def test_ansible_runs_the_module(tmp_path: Path, wanted: dict[str, Any]) -> None:
+    """Ansible itself passes check mode and diff to the module, and hides the secret."""
+    code, answer = play_module("files", tmp_path, "--check", "--diff", wanted=wanted)
+    assert (code, answer["changed"], (tmp_path / "etc").exists()) == (0, True, False)
+    assert "+b = 2\n" in answer["diff"]["prepared"]
+    assert "hidden" not in json.dumps(answer)
+    assert play_module("files", tmp_path, wanted=wanted)[1]["changed"]
+    assert not play_module("files", tmp_path, wanted=wanted)[1]["changed"]
+
+
+def test_diff_shows_changes_except_secrets(tmp_path: Path, wanted: dict[str, Any]) -> None:
+    run(**wanted)
     top = tmp_path / "etc"
     (top / "example" / "settings").write_text("a = 1\nb = 3\n")
     (top / "example" / "key").write_text("seen")
     (top / "example").chmod(0o777)
     (top / "old").touch()
-    for arguments in (["--check", "--diff"], ["--diff"]):
-        code, answer = run(tmp_path, *arguments, **wanted)
+    for arguments in ({"check": True, "diff": True}, {"diff": True}):
+        code, answer = run(**arguments, **wanted)
         assert code == 0
         changed = [top / "example", top / "example" / "settings", top / "example" / "key", top / "old"]
         assert answer["paths"] == [str(path) for path in changed]
@@ -136,37 +91,38 @@ def test_only_what_differs_is_named_and_its_difference_shown_unless_it_is_secret
     assert not (top / "old").exists()
 
 
-def test_a_dry_run_changes_nothing(tmp_path: Path, wanted: dict[str, object]) -> None:
-    code, answer = run(tmp_path, "--check", **wanted)
+def test_check_mode_changes_nothing(tmp_path: Path, wanted: dict[str, Any]) -> None:
+    code, answer = run(check=True, **wanted)
     assert (code, answer["changed"]) == (0, True)
     assert not (tmp_path / "etc").exists()
 
 
 @pytest.mark.parametrize("place", ["example", "example/settings", "link"])
-def test_nothing_that_is_something_else_is_replaced(tmp_path: Path, wanted: dict[str, object], place: str) -> None:
+def test_path_of_another_kind_is_not_replaced(tmp_path: Path, wanted: dict[str, Any], place: str) -> None:
     path = tmp_path / "etc" / place
     path.parent.mkdir(parents=True)
     if place == "example/settings":
         path.mkdir()
     else:
         path.write_text("kept")
-    code, answer = run(tmp_path, **wanted)
+    code, answer = run(**wanted)
     assert code != 0
     assert f"{path} is to be a" in answer["msg"]
     assert "move it away" in answer["msg"]
     assert path.is_dir() or path.read_text() == "kept"
 
 
-def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
-    """What lies in the way gives way, whatever it is; what is kept is looked at by nobody."""
+def test_tree_contains_its_files_and_nothing_else(tmp_path: Path) -> None:
+    """Other files, directories and links are removed, except for the names in `keep`."""
     top = tmp_path / "tree"
-    wanted = {"trees": [{"path": str(top), "files": {"a.py": "a = 1\n", "in/side/b.py": "", "in/c.py": "c\n"}, **MINE}]}
-    code, answer = run(tmp_path, "--check", **wanted)
+    tree = {"path": str(top), "files": {"a.py": "a = 1\n", "in/side/b.py": "", "in/c.py": "c\n"}, **MINE}
+    wanted: dict[str, Any] = {"trees": [tree]}
+    code, answer = run(check=True, **wanted)
     assert (code, answer["changed"], top.exists()) == (0, True, False)
-    code, answer = run(tmp_path, "--diff", **wanted)
+    code, answer = run(diff=True, **wanted)
     assert (code, answer["changed"]) == (0, True)
-    assert "a = 1" not in json.dumps(answer), "neither shown nor sent back"
-    code, answer = run(tmp_path, **wanted)
+    assert "a = 1" not in json.dumps(answer), "neither in the diff nor in the result"
+    code, answer = run(**wanted)
     assert (code, answer["changed"]) == (0, False)
 
     (top / "a.py").unlink()
@@ -178,8 +134,8 @@ def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
     (top / "in" / "__pycache__" / "c.pyc").touch()
     (top / "link").symlink_to(top / "in")
     changed = ["a.py", "link", "old", "in/side/b.py", "in/c.py"]
-    for arguments in (["--check", "--diff"], ["--diff"]):
-        code, answer = run(tmp_path, *arguments, **wanted)
+    for arguments in ({"check": True, "diff": True}, {"diff": True}):
+        code, answer = run(**arguments, **wanted)
         assert code == 0
         assert sorted(answer["paths"]) == sorted(str(top / name) for name in changed)
         assert "-spoiled\n" in answer["diff"]["prepared"]
@@ -190,43 +146,43 @@ def test_a_tree_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
     assert (top / "in" / "c.py").stat().st_mode & 0o7777 == 0o644
 
 
-def test_a_directory_may_be_a_link_to_one(tmp_path: Path) -> None:
+def test_directory_may_be_a_link(tmp_path: Path) -> None:
     other = tmp_path / "other disk"
     other.mkdir(mode=0o777)
     (tmp_path / "data").symlink_to(other)
-    wanted = {"directories": [{"path": str(tmp_path / "data"), "mode": "0750", **MINE}]}
-    _, answer = run(tmp_path, **wanted)
+    wanted: dict[str, Any] = {"directories": [{"path": str(tmp_path / "data"), "mode": "0750", **MINE}]}
+    _, answer = run(**wanted)
     assert answer["paths"] == [str(tmp_path / "data")]
     assert other.stat().st_mode & 0o7777 == 0o750
     assert (tmp_path / "data").is_symlink()
-    _, answer = run(tmp_path, **wanted)
+    _, answer = run(**wanted)
     assert not answer["changed"]
 
 
-def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
-    """A wrong time zone would otherwise be set without a word."""
-    code, answer = run(tmp_path, links=[{"path": str(tmp_path / "zone"), "target": "Europe/Berln"}])
+def test_link_to_a_missing_target_is_refused(tmp_path: Path) -> None:
+    """Otherwise a wrong time zone would be set silently."""
+    code, answer = run(links=[{"path": str(tmp_path / "zone"), "target": "Europe/Berln"}])
     assert code != 0
     assert answer["msg"] == f"{tmp_path}/zone: there is no Europe/Berln to link to."
 
 
-def test_the_journal_is_told_of_paths_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_paths_are_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     logged: list[str] = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _, message, **__: logged.append(message))
     content = f"SECRET_KEY={'s' * 32}\nSMTP_PASSWORD=hidden\n"
-    run_here(files=[{"path": str(tmp_path / "env"), "content": content, **MINE}])
+    run(files=[{"path": str(tmp_path / "env"), "content": content, **MINE}])
     assert (tmp_path / "env").read_text() == content
     assert logged == [f"Invoked for {tmp_path}/env"]
 
 
-def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path) -> None:
+def test_failed_write_is_reported_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     path.write_text("before")
-    code, answer = run(tmp_path, files=[{"path": str(path), "content": "after", "owner": "nobody-of-this-name"}])
+    code, answer = run(files=[{"path": str(path), "content": "after", "owner": "nobody-of-this-name"}])
     assert code != 0
     assert "nobody-of-this-name" in answer["msg"]
     assert path.read_text() == "before"
-    code, answer = run(tmp_path, files=[{"path": str(tmp_path / "nowhere" / "file"), "content": "x", **MINE}])
+    code, answer = run(files=[{"path": str(tmp_path / "nowhere" / "file"), "content": "x", **MINE}])
     assert code != 0
     assert answer["msg"] == f"{tmp_path}/nowhere/file: No such file or directory"
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".new-")] == []
@@ -242,7 +198,7 @@ def test_what_cannot_be_written_is_said_and_the_file_before_stays(tmp_path: Path
     ],
     ids=["never-started", "later", "before-the-last-change", "before-this-change"],
 )
-def test_whether_a_process_has_read_its_files(
+def test_outdated_process_is_detected(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     content: str,
@@ -250,7 +206,7 @@ def test_whether_a_process_has_read_its_files(
     *,
     outdated: bool,
 ) -> None:
-    """Whoever has changed them, and whatever became of the run that did."""
+    """Also after changes by hand, or by an interrupted run."""
     systemctl = tmp_path / "systemctl"
     systemctl.write_text(f"#!/bin/sh\n[ $5 = example.service ] && echo {started}\n")
     systemctl.chmod(0o755)
@@ -262,17 +218,17 @@ def test_whether_a_process_has_read_its_files(
     os.utime(file, (changed_at, changed_at))
     tree = {"path": str(file.parent), "files": {file.name: content}, **MINE}
     for check in (True, False):
-        answer = run_here(trees=[tree], read_by="example.service", _ansible_check_mode=check)
+        _, answer = run(trees=[tree], read_by="example.service", check=check)
         assert (answer["changed"], answer["outdated"]) == (content == "b", outdated)
 
 
-def test_what_its_reader_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_content_that_fails_validation_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     file = {"path": str(path), "content": "good\n", "mode": "0600", "validate": "grep -q good %s", **MINE}
-    assert run_here(files=[file])["changed"] is True
-    answer = run_here(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
+    assert run(files=[file])[1]["changed"] is True
+    _, answer = run(files=[file | {"content": "bad\n", "validate": "sh -c 'echo it is bad >&2; exit 2'"}])
     assert answer["failed"] is True
-    assert (answer["msg"], answer["paths"]) == (f"{path} stays as it was: it is bad", [])
+    assert (answer["msg"], answer["paths"]) == (f"{path} is unchanged: it is bad", [])
     assert path.read_text() == "good\n"
     assert [each.name for each in tmp_path.iterdir()] == ["settings"]
-    assert run_here(files=[file | {"content": "bad\n"}], _ansible_check_mode=True)["changed"] is True
+    assert run(files=[file | {"content": "bad\n"}], check=True)[1]["changed"] is True

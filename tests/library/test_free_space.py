@@ -8,7 +8,7 @@ import pytest
 
 from library import free_space
 
-MUCH = 10**12  # MB, which nobody has
+MUCH = 10**12  # MB, more than any disk has
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
-def test_directories_on_one_file_system_are_one_complaint(tmp_path: Path) -> None:
+def test_directories_on_one_file_system_are_added_up(tmp_path: Path) -> None:
     mount = free_space.mount_of(tmp_path)
     (tmp_path / "data").mkdir()
     missing = tmp_path / "not" / "there"
@@ -27,7 +27,7 @@ def test_directories_on_one_file_system_are_one_complaint(tmp_path: Path) -> Non
 
 
 def test_each_file_system_needs_its_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A small disk for the data is no reason to refuse a host whose images lie elsewhere."""
+    """A host with a small disk for the data is accepted if the images are on another disk."""
     small, large = tmp_path / "small", tmp_path / "large"
     for mount in (small, large):
         mount.mkdir()
@@ -41,7 +41,7 @@ def test_each_file_system_needs_its_share(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert complaint == f"There are 300 MB free on {small}, and 308 MB are needed there for {small}/opt."
 
 
-def test_a_link_leads_to_where_the_space_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_link_is_resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk")
     monkeypatch.setattr(os.path, "ismount", lambda path: path in (tmp_path / "disk", Path("/")))
@@ -49,7 +49,7 @@ def test_a_link_leads_to_where_the_space_is(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_where_docker_keeps_images(tmp_path: Path, text: str) -> None:
+def test_docker_root(tmp_path: Path, text: str) -> None:
     assert free_space.docker_root() == Path("/var/lib/docker")
     free_space.DOCKER_SETTINGS.write_text(text)
     assert free_space.docker_root() == Path("/var/lib/docker")

@@ -1,4 +1,4 @@
-"""The module `neighbours`: real containers and a real listener of somebody else, on this machine."""
+"""The module `neighbours`, with real containers and real listeners on this machine."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from library import neighbours
-from library.neighbours import Container
+from library.neighbours import ComposeContainer
 
 PROJECT = f"neighbours-{os.getpid()}"
 IMAGE = f"{PROJECT}-image"
@@ -20,7 +20,7 @@ Make = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def make() -> Iterator[Make]:
-    """Makes containers that never run: no registry is needed."""
+    """Creates containers that never run, so that no registry is needed."""
     subprocess.run(["docker", "import", "-", IMAGE], input=bytes(10240), capture_output=True, check=True)
     names: list[str] = []
 
@@ -40,44 +40,47 @@ def of_project(file: str, project: str = PROJECT) -> list[str]:
 
 
 @pytest.mark.docker
-def test_a_namesake_is_told_from_our_own(make: Make) -> None:
+def test_project_of_the_same_name_is_a_conflict(make: Make) -> None:
     ours = make("ours", *of_project(f"{FILE},{FILE.parent}/override.yml"))
-    namesake = make("theirs", *of_project("/srv/shop/docker-compose.yml"))
+    same_project = make("theirs", *of_project("/srv/shop/docker-compose.yml"))
     other = make("other", *of_project("/srv/shop/docker-compose.yml", "shop"))
     plain = make("plain")
     found = {each.name: each for each in neighbours.containers("--all") if each.name.startswith(PROJECT)}
-    assert set(found) == {ours, namesake, other, plain}
+    assert set(found) == {ours, same_project, other, plain}
     foreign = [each for each in found.values() if not neighbours.belongs(each, PROJECT, FILE)]
-    assert {each.name for each in foreign} == {namesake, other, plain}
-    complaints = neighbours.of_containers(foreign, PROJECT, [ours, plain])
+    assert {each.name for each in foreign} == {same_project, other, plain}
+    complaints = neighbours.container_conflicts(foreign, PROJECT, [ours, plain])
     assert len(complaints) == 2
     assert f"The container {plain} is another project's and has a name that this service needs" in complaints[0]
-    assert f"is called {PROJECT} too ({namesake} from /srv/shop/docker-compose.yml)" in complaints[1]
+    assert f"is called {PROJECT} too ({same_project} from /srv/shop/docker-compose.yml)" in complaints[1]
 
 
-def test_a_link_to_the_directory_makes_no_stranger(tmp_path: Path) -> None:
+def test_container_created_through_a_link_belongs_to_the_project(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    ours = Container("ours", "project", f"{tmp_path}/real/compose.yml")
+    ours = ComposeContainer("ours", "project", f"{tmp_path}/real/compose.yml")
     assert neighbours.belongs(ours, "project", tmp_path / "link" / "compose.yml")
     assert not neighbours.belongs(ours, "project", tmp_path / "other" / "compose.yml")
-    assert not neighbours.belongs(Container("old", "project", ""), "project", tmp_path / "link" / "compose.yml")
+    assert not neighbours.belongs(ComposeContainer("old", "project", ""), "project", tmp_path / "link" / "compose.yml")
 
 
 @pytest.mark.parametrize(("protocol", "kind"), [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)])
-def test_who_listens_is_named(protocol: str, kind: socket.SocketKind) -> None:
+def test_listener_is_reported(protocol: str, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_INET, kind) as listener:
         listener.bind(("127.0.0.1", 0))
         if kind is socket.SOCK_STREAM:
             listener.listen()
         number = listener.getsockname()[1]
-        (owner,) = neighbours.processes(f"{number}/{protocol}")
+        (owner,) = neighbours.listeners(f"{number}/{protocol}")
         assert owner.endswith(f"({os.getpid()})")
-        assert neighbours.of_port(f"{number}/{protocol}", owner) == f"Port {number} ({protocol}) is taken by {owner}."
-    assert neighbours.processes(f"{number}/{protocol}") == []
+        assert (
+            neighbours.port_conflict(f"{number}/{protocol}", owner)
+            == f"Port {number} ({protocol}) is taken by {owner}."
+        )
+    assert neighbours.listeners(f"{number}/{protocol}") == []
 
 
-def test_without_docker_there_are_no_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_containers_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert neighbours.containers("--all") == []
-    assert neighbours.processes("80/tcp") == []
+    assert neighbours.listeners("80/tcp") == []

@@ -1,4 +1,4 @@
-"""The lookup `tree`: what a role copies and names its images after."""
+"""The lookup plugin `tree`."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def tree(directory: Path, **options: bool) -> object:
     return lookup_loader.get("tree").run([str(directory)], **options)[0]
 
 
-def test_each_file_is_named_by_its_path_and_compiled_ones_are_none(tmp_path: Path) -> None:
+def test_files_by_path_without_compiled_ones(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "b.py").write_text("b = 'ü'\n")
     (tmp_path / "a.py").touch()
@@ -29,11 +29,11 @@ def test_each_file_is_named_by_its_path_and_compiled_ones_are_none(tmp_path: Pat
     assert tree(tmp_path, digest=True) != digest
 
 
-def test_a_directory_that_is_missing_or_empty_or_holds_no_text_is_an_error(tmp_path: Path) -> None:
+def test_missing_empty_or_binary_directory_is_an_error(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(AnsibleLookupError, match=f"{directory} is missing or holds no file"):
+        with pytest.raises(AnsibleLookupError, match=f"{directory} is missing or empty"):
             tree(directory)
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
-    with pytest.raises(AnsibleLookupError, match="no text"):
+    with pytest.raises(AnsibleLookupError, match="not a text file"):
         tree(tmp_path)
     assert tree(tmp_path, digest=True)

@@ -74,11 +74,11 @@ def test_a_message_survives(tmp_path: Path) -> None:
     assert spool.notes == []
 
 
-def test_a_message_that_is_saved_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_message_is_flushed_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = disk.watch(monkeypatch)
     assert Spool(tmp_path / "spool").put(message())
     assert disk.moved(steps)
-    assert (steps[-1].call, steps[-1].inode) == ("fsync", (tmp_path / "spool").stat().st_ino), "its name too"
+    assert (steps[-1].call, steps[-1].inode) == ("fsync", (tmp_path / "spool").stat().st_ino)
 
 
 def test_order_within_an_incident_in_spite_of_the_clock(tmp_path: Path) -> None:

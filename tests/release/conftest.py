@@ -1,4 +1,4 @@
-"""A service's directory as the playbook leaves it."""
+"""A service's directory as the playbook prepares it."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ COMPOSE = """services:
 
 
 def write_set(directory: Path, tag: str) -> Path:
-    """Write what one release consists of."""
+    """Write the files of one release."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "docker-compose.stable.yml").write_text(COMPOSE.format(tag=tag))
     (directory / "env").write_text(f"CANARY_TOKEN={tag * 8}\n")
@@ -30,7 +30,7 @@ def write_set(directory: Path, tag: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
-    """Keep the program's own from the tests that come after in the same process."""
+    """Restore the umask that the program changes."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -38,7 +38,7 @@ def _umask() -> Iterator[None]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """A new server: a set is wanted, none is in place."""
+    """A new server: a file set is prepared, none is installed."""
     layout = Layout(tmp_path)
     for place in ("releases", "proxy/config", "redis/config", "data/snapshots"):
         (tmp_path / place).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Commands that a release runs, and which containers and images it takes for its own."""
+"""Docker commands of a release, and the containers and images that belong to it."""
 
 import contextlib
 import os
@@ -35,11 +35,11 @@ WANTED = {"container_name": "container", "image": "image"}
         ),
     ],
 )
-def test_where_a_service_answers(wanted: dict[str, object], url: str | None) -> None:
+def test_url_of_a_service(wanted: dict[str, object], url: str | None) -> None:
     assert _service("api", WANTED | wanted).url == url
 
 
-def test_what_a_command_says() -> None:
+def test_output_of_a_command() -> None:
     assert run(["echo", "well"], timeout=10) == "well\n"
     with pytest.raises(ReleaseError, match=r"`sh -c .*` ended with 3$") as ended:
         run(["sh", "-c", "echo why >&2; exit 3"], timeout=10)
@@ -47,21 +47,19 @@ def test_what_a_command_says() -> None:
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_nothing_of_a_command_goes_on_after_its_time(
+def test_timeout_kills_the_command_and_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, check: bool
 ) -> None:
-    """What goes on replaces containers beside the way back."""
+    """A process that survived would replace containers while the release is being reverted."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ReleaseError, match=r"took longer than 0\.5 s$") if check else contextlib.nullcontext():
         run(["sh", "-c", f"{WITH_A_CHILD} wait"], timeout=0.5, check=check)
     assert processes.end()
 
 
-def test_nothing_of_a_command_goes_on_after_the_time_of_the_release(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timeout_of_the_release_kills_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(release, "LONGEST", 1)
+    monkeypatch.setattr(release, "RELEASE_TIMEOUT", 1)
     with pytest.raises(ReleaseError, match="minutes"), release._time_limit():
         run(["sh", "-c", f"{WITH_A_CHILD} wait"], timeout=30)
     assert processes.end()
@@ -75,7 +73,7 @@ def test_nothing_of_a_command_goes_on_after_the_time_of_the_release(
         (["false"], 10, "ended with 1"),
     ],
 )
-def test_what_does_not_count_never_changes_the_outcome(command: list[str], timeout: float, reason: str) -> None:
+def test_unchecked_command_never_raises(command: list[str], timeout: float, reason: str) -> None:
     assert run(command, timeout=timeout, check=False) == ""
     with pytest.raises(ReleaseError, match=reason):
         run(command, timeout=timeout)
@@ -83,7 +81,7 @@ def test_what_does_not_count_never_changes_the_outcome(command: list[str], timeo
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], str]]:
-    """Makes containers of the project's name, from the given compose file; they never run."""
+    """Creates containers of the project from a given compose file; they never run."""
     project = f"releasetest-{os.getpid()}"
     monkeypatch.setattr(compose, "_PROJECT", project)
     subprocess.run(["docker", "import", "-", project], input=bytes(10240), capture_output=True, check=True)
@@ -102,13 +100,13 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], str]]
 
 
 @pytest.mark.docker
-def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], str], tmp_path: Path) -> None:
+def test_project_of_the_same_name_is_not_touched(make: Callable[[str, str], str], tmp_path: Path) -> None:
     project = Compose(tmp_path / "docker-compose.stable.yml")
     ours = make("ours", f"{tmp_path}/docker-compose.stable.yml")
-    project.refuse_strangers()
+    project.require_unique_project()
     theirs = make("theirs", "/srv/cleaning-service/docker-compose.yml")
     with pytest.raises(ReleaseError, match=f"{theirs} from /srv/cleaning-service/docker-compose.yml"):
-        project.refuse_strangers()
+        project.require_unique_project()
     assert set(project.containers()) == {ours}
     for name in (ours, theirs):
         project.remove(name)
@@ -117,7 +115,7 @@ def test_a_project_of_the_same_name_is_not_touched(make: Callable[[str, str], st
 
 
 @pytest.mark.docker
-def test_only_what_the_playbook_has_built_counts_as_its_image() -> None:
+def test_only_images_built_by_the_playbook_are_listed() -> None:
     prefix = f"releasetest-{os.getpid()}/"
     with ours_and_theirs(prefix) as (ours, _):
-        assert compose.images(prefix) == [ours]
+        assert compose.built_images(prefix) == [ours]

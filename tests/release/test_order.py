@@ -1,8 +1,8 @@
-"""In which order containers are replaced."""
+"""The order in which containers are replaced."""
 
 import pytest
 from cleaning_service_release.compose import Service
-from cleaning_service_release.release import in_order
+from cleaning_service_release.release import rollout_order
 
 ALL = ("redis", "api", "api_2", "api_3", "proxy")
 
@@ -27,13 +27,13 @@ def service(name: str) -> Service:
         ("redis api api_2 proxy", "api_2 proxy", "redis api proxy", "proxy api_2"),
         ("redis api proxy", "api proxy", "redis api api_2 proxy", "api proxy"),
         ("redis api proxy", "proxy", "redis api api_2 proxy", "proxy"),
-        # What an interrupted release has left to do.
+        # After an interrupted release.
         ("redis api api_2 proxy", "api_2 proxy", "redis api api_2 proxy", "proxy api_2"),
         ("redis api api_2 proxy", "api_2", "redis api api_2 proxy", "api_2"),
         ("redis api api_2 proxy", "api api_2 proxy", "redis api_2 proxy", "api proxy api_2"),
     ],
 )
-def test_some_replica_is_always_within_reach(wanted: str, waiting: str, running: str, order: str) -> None:
+def test_proxy_always_reaches_a_replica(wanted: str, waiting: str, running: str, order: str) -> None:
     services = [service(name) for name in wanted.split()]
-    found = in_order(services, waiting.split(), set(running.split()))
+    found = rollout_order(services, waiting.split(), set(running.split()))
     assert " ".join(each.name for each in found) == order

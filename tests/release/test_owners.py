@@ -1,4 +1,4 @@
-"""What lies in the data is the containers' user's, whoever has put it there."""
+"""Correcting the owners and modes of the containers' data."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from cleaning_service_release import owners
 from cleaning_service_release.layout import Layout
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
 UID = 12345
 
 
@@ -22,18 +22,18 @@ def service(layout: Layout) -> Layout:
 
 
 def owner(path: Path) -> tuple[int, int, int]:
-    """Owner, group and mode."""
+    """Return owner, group and mode."""
     found = path.lstat()
     return found.st_uid, found.st_gid, found.st_mode & 0o7777
 
 
-def test_nothing_is_wrong_on_a_second_look(service: Layout) -> None:
+def test_second_run_changes_nothing(service: Layout) -> None:
     assert owners.mend(service) == []
-    for place in owners.OWNED:
+    for place in owners.OWNED_DIRECTORIES:
         assert owner(service.directory / place)[:2] == (UID, UID)
 
 
-def test_only_what_is_wrong_is_changed_and_named(service: Layout) -> None:
+def test_only_wrong_owners_and_modes_are_corrected(service: Layout) -> None:
     copied, closed = service.database, service.directory / "redis" / "data" / "appendonly.aof"
     os.chown(copied, 0, 0)
     copied.chmod(0o600)
@@ -50,7 +50,7 @@ def test_only_what_is_wrong_is_changed_and_named(service: Layout) -> None:
     assert owners.mend(service) == []
 
 
-def test_a_directory_that_is_gone_is_made(service: Layout) -> None:
+def test_missing_directory_is_created(service: Layout) -> None:
     data = service.directory / "redis" / "data"
     data.rmdir()
     data.parent.rmdir() if not list(data.parent.iterdir()) else None
@@ -58,8 +58,8 @@ def test_a_directory_that_is_gone_is_made(service: Layout) -> None:
     assert owner(data) == (UID, UID, 0o750)
 
 
-def test_links_lead_nowhere(service: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the containers have made must not give them a file of the host's."""
+def test_links_are_not_followed(service: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A link made by a container must not give it access to a file of the host."""
     outside = tmp_path_factory.mktemp("outside") / "shadow"
     outside.touch(mode=0o600)
     for name, target in (("file", outside), ("directory", outside.parent)):
@@ -70,7 +70,9 @@ def test_links_lead_nowhere(service: Layout, tmp_path_factory: pytest.TempPathFa
     assert owner(service.directory / "data" / "file")[:2] == (UID, UID)
 
 
-def test_the_data_may_lie_on_another_disk(service: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_data_directory_may_be_a_link_to_another_disk(
+    service: Layout, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     disk, data = tmp_path_factory.mktemp("disk"), service.directory / "logs"
     data.rmdir()
     data.symlink_to(disk)

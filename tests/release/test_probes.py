@@ -1,4 +1,4 @@
-"""Asking a container that was replaced."""
+"""HTTP requests to replaced containers."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -6,11 +6,11 @@ from pathlib import Path
 from socketserver import UnixStreamServer
 
 import pytest
-from cleaning_service_release.probes import Answer, ask
+from cleaning_service_release.probes import Response, send_request
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with what it was asked."""
+    """Answers with the request's path and headers."""
 
     def do_POST(self) -> None:
         """Answer."""
@@ -23,17 +23,17 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("kind", ["TCP", "Unix"])
-def test_a_server_is_asked(tmp_path: Path, kind: str) -> None:
+def test_request_over_tcp_and_unix_socket(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "api.sock"
     server = UnixStreamServer(str(path), Echo) if kind == "Unix" else HTTPServer(("127.0.0.1", 0), Echo)
     url = f"unix:{path}" if kind == "Unix" else f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     threading.Thread(target=server.handle_request, daemon=True).start()
-    answer = ask(url, "/canary", "POST", {"X-Test": "here"})
+    answer = send_request(url, "/canary", "POST", {"X-Test": "here"})
     server.server_close()
     host = "localhost" if kind == "Unix" else url.removeprefix("http://")
-    assert answer == Answer(200, f"/canary {host} here")
-    assert ask(url, "/canary") == Answer(0, "")
+    assert answer == Response(200, f"/canary {host} here")
+    assert send_request(url, "/canary") == Response(0, "")
 
 
-def test_nobody_answers_without_a_server(tmp_path: Path) -> None:
-    assert ask(f"unix:{tmp_path}/missing.sock", "/health/ready") == Answer(0, "")
+def test_request_without_a_server(tmp_path: Path) -> None:
+    assert send_request(f"unix:{tmp_path}/missing.sock", "/health/ready") == Response(0, "")

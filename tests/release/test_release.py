@@ -1,4 +1,4 @@
-"""A release from the lock to the journal, with a fake of Docker: what fails at any step leaves what ran before."""
+"""A release from the lock to the journal, with a fake of Docker."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from cleaning_service_host.files import read_json
 from cleaning_service_release import compose, owners, probes, release
 from cleaning_service_release.cli import main
 from cleaning_service_release.compose import Compose, Container, Service
-from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
+from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError
 from cleaning_service_release.journal import Entry, Journal, api_image
 from cleaning_service_release.layout import Layout
-from cleaning_service_release.release import Order, Releaser
+from cleaning_service_release.release import Operation, Releaser
 
 from tests.release.conftest import write_set
 
@@ -23,13 +23,13 @@ KINDS = {"redis": "redis", "api": "api", "api_2": "api", "proxy": "proxy"}
 
 
 class Docker:
-    """Runs what the files in place want, and fails where it is told to; also stands for the probes.
+    """A fake of Docker and of the probes, which runs what the installed files name and fails on demand.
 
     Attributes:
-        runs: by service, the tag that its container was made with.
-        steps: what was done, each with the tag of the API's image in place.
-        fails: by step, what it raises.
-        then: by step, what is done during it.
+        runs: by service, the tag of its running container.
+        steps: all steps, each with the tag of the installed API image.
+        fails: by step, the error to raise.
+        then: by step, a function to call during it, once.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -40,31 +40,35 @@ class Docker:
         self.then: dict[str, Callable[[], object]] = {}
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Take the place of Docker."""
+        """Replace Docker."""
         patch.setattr(Compose, "services", lambda _: self.services())
         patch.setattr(Compose, "containers", lambda _: {name: _container(name) for name in self.runs})
-        patch.setattr(Compose, "due", lambda _: {name for name in KINDS if self.runs.get(name) != self._wanted(name)})
-        patch.setattr(Compose, "refuse_strangers", lambda _: None)
+        patch.setattr(
+            Compose,
+            "outdated_containers",
+            lambda _: {name for name in KINDS if self.runs.get(name) != self._wanted(name)},
+        )
+        patch.setattr(Compose, "require_unique_project", lambda _: None)
         patch.setattr(Compose, "remove", lambda *_: None)
         patch.setattr(Compose, "up", lambda _, name: self._up(name))
-        patch.setattr(Compose, "remove_unwanted", lambda _: self._do("remove"))
-        patch.setattr(Compose, "once", lambda _, name, *arguments: self._once(name, *arguments))
+        patch.setattr(Compose, "remove_orphans", lambda _: self._do("remove"))
+        patch.setattr(Compose, "run_one_off", lambda _, name, *arguments: self._once(name, *arguments))
         patch.setattr(compose, "image_id", lambda image: self._do(f"image {image}") or image)
-        patch.setattr(compose, "images", lambda _: [])
+        patch.setattr(compose, "built_images", lambda _: [])
         patch.setattr(probes, "await_ready", lambda service, *_: self._do(f"await {service.name}") or 1.0)
-        patch.setattr(probes, "canary", lambda name, *_: self._do(f"canary {name}"))
-        patch.setattr(probes, "through_proxy", lambda *_: self._do("through"))
+        patch.setattr(probes, "run_canary", lambda name, *_: self._do(f"canary {name}"))
+        patch.setattr(probes, "check_proxy", lambda *_: self._do("through"))
         patch.setattr(owners, "mend", lambda _: [])
 
     def services(self) -> list[Service]:
-        """What the files in place want."""
+        """The services of the installed compose file."""
         return [
             Service(name, kind, name, f"cleaning-service/{kind}:{self._wanted(name)}", "http://here", None, (), 30.0)
             for name, kind in KINDS.items()
         ]
 
     def _wanted(self, name: str) -> str:
-        # Redis is the same in all releases.
+        # Redis has the same image in all releases.
         return "1" if name == "redis" else api_image(self._layout.directory).rpartition(":")[2]
 
     def _do(self, step: str) -> str:
@@ -90,9 +94,9 @@ def _container(name: str) -> Container:
 
 @pytest.fixture
 def docker(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Docker:
-    """A host whose playbook has prepared a first release."""
+    """A host with a prepared first release."""
     monkeypatch.setattr(release, "_MONITOR", str(tmp_path / "none"))
-    monkeypatch.setattr(release, "PROXY_NOTICE", 0)
+    monkeypatch.setattr(release, "PROXY_HEALTH_DELAY", 0)
     write_set(layout.wanted, "old")
     docker = Docker(layout)
     docker.install(monkeypatch)
@@ -101,7 +105,7 @@ def docker(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> D
 
 @pytest.fixture
 def released(docker: Docker, layout: Layout) -> Docker:
-    """A host with a release, whose playbook has prepared the next one."""
+    """A host with a release and a prepared next one."""
     assert carry_out(layout) == OLD
     write_set(layout.wanted, "new")
     docker.steps.clear()
@@ -109,9 +113,9 @@ def released(docker: Docker, layout: Layout) -> Docker:
 
 
 def carry_out(layout: Layout, said: list[str] | None = None, by: str = "me") -> str:
-    """Release the wanted set."""
-    order = Order(lambda: layout.take(""), "release", by)
-    return Releaser(layout, (said if said is not None else []).append).carry_out(order)
+    """Release the wanted file set."""
+    operation = Operation(lambda: layout.copy_wanted(""), "release", by)
+    return Releaser(layout, (said if said is not None else []).append).apply(operation)
 
 
 def last(layout: Layout) -> Entry:
@@ -119,7 +123,7 @@ def last(layout: Layout) -> Entry:
     return Journal(layout).entries()[-1]
 
 
-def test_what_is_wanted_comes_into_service(released: Docker, layout: Layout) -> None:
+def test_release_replaces_the_containers(released: Docker, layout: Layout) -> None:
     assert carry_out(layout) == NEW
     assert released.runs == {"redis": "1", "api": "new", "api_2": "new", "proxy": "new"}
     assert [step for step in released.steps if step.startswith(("up", "snapshot", "migrate"))] == [
@@ -132,7 +136,7 @@ def test_what_is_wanted_comes_into_service(released: Docker, layout: Layout) -> 
     current = Journal(layout).current()
     assert current
     assert (current.name, api_image(current)) == (entry.id, NEW)
-    assert not layout.under_way.exists()
+    assert not layout.in_progress.exists()
     released.steps.clear()
     assert carry_out(layout) == ""
     assert not [step for step in released.steps if step.startswith("up")]
@@ -158,32 +162,32 @@ TROUBLE = [
 
 @pytest.mark.parametrize("error", [ReleaseError("on purpose"), OSError("on purpose"), KeyError("on purpose")], ids=repr)
 @pytest.mark.parametrize("step", TROUBLE)
-def test_whatever_fails_what_ran_before_returns(released: Docker, layout: Layout, step: str, error: Exception) -> None:
+def test_failed_step_reverts_the_release(released: Docker, layout: Layout, step: str, error: Exception) -> None:
     before, current = dict(released.runs), Journal(layout).current()
     said: list[str] = []
     released.fails[f"{step} new"] = error
     with pytest.raises(ReleaseError, match=r"on purpose|the proxy does not accept its configuration") as failed:
         carry_out(layout, said)
-    assert not isinstance(failed.value, NotReturnedError)
+    assert not isinstance(failed.value, RevertFailedError)
     assert f"{step} new" in released.steps
     assert released.runs == before
     assert api_image(layout.directory) == OLD
-    assert not layout.differing(layout.previous)
-    assert said[-1] == "what ran before runs again"
+    assert not layout.changed_paths(layout.previous)
+    assert said[-1] == "the previous release runs again"
     entry = last(layout)
     assert (entry.outcome, entry.image, entry.before) == ("returned", NEW, OLD)
     assert entry.reason == str(failed.value)
     assert read_json(layout.failed)["id"] == entry.id
-    assert not layout.under_way.exists()
+    assert not layout.in_progress.exists()
     assert Journal(layout).current() == current
-    assert "the last release did not take over" in Releaser(layout, said.append).plan(layout.wanted)
+    assert "the last release failed" in Releaser(layout, said.append).plan(layout.wanted)
     released.fails.clear()
     assert carry_out(layout) == NEW
     assert last(layout).outcome == "done"
     assert not layout.failed.exists()
 
 
-def test_nothing_that_a_release_writes_is_open_to_others(docker: Docker, layout: Layout) -> None:
+def test_files_of_a_release_are_private(docker: Docker, layout: Layout) -> None:
     before = os.umask(0o022)
     seen: list[str] = []
     status = Path("/proc/self/status")
@@ -197,7 +201,7 @@ def test_nothing_that_a_release_writes_is_open_to_others(docker: Docker, layout:
     assert layout.journal.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_way_back_begins_with_what_was_replaced_last(released: Docker, layout: Layout) -> None:
+def test_revert_replaces_the_last_changed_container_first(released: Docker, layout: Layout) -> None:
     released.fails["await api_2 new"] = ReleaseError("on purpose")
     with pytest.raises(ReleaseError):
         carry_out(layout)
@@ -209,15 +213,15 @@ def test_the_way_back_begins_with_what_was_replaced_last(released: Docker, layou
     ]
 
 
-def test_a_way_back_that_fails_needs_a_person(released: Docker, layout: Layout) -> None:
-    released.fails = {"await api new": ReleaseError("on purpose"), "up api old": ReleaseError("no way")}
-    with pytest.raises(NotReturnedError, match="on purpose; and the way back failed: no way"):
+def test_failed_revert_is_recorded_and_keeps_the_previous_set(released: Docker, layout: Layout) -> None:
+    released.fails = {"await api new": ReleaseError("on purpose"), "up api old": ReleaseError("second error")}
+    with pytest.raises(RevertFailedError, match="on purpose; and restoring the previous release failed: second error"):
         carry_out(layout)
     assert last(layout).outcome == "failed"
     assert layout.failed.exists()
-    assert layout.under_way.exists()
+    assert layout.in_progress.exists()
     assert "an earlier release was interrupted" in Releaser(layout, lambda _: None).plan(layout.wanted)
-    # What goes back now is still what ran before.
+    # A failed release after it still reverts to the last good one.
     released.fails = {"await proxy new": ReleaseError("on purpose")}
     with pytest.raises(ReleaseError):
         carry_out(layout)
@@ -225,34 +229,36 @@ def test_a_way_back_that_fails_needs_a_person(released: Docker, layout: Layout) 
     assert set(released.runs.values()) == {"1", "old"}
 
 
-def test_a_first_release_that_fails_has_nothing_to_return_to(docker: Docker, layout: Layout) -> None:
+def test_failed_first_release_cannot_be_reverted(docker: Docker, layout: Layout) -> None:
     docker.fails["await api old"] = ReleaseError("on purpose")
-    with pytest.raises(NotReturnedError, match="on purpose; nothing ran before"):
+    with pytest.raises(RevertFailedError, match="on purpose; nothing ran before"):
         carry_out(layout)
     assert last(layout).outcome == "failed"
 
 
-def test_without_room_nothing_is_touched(released: Docker, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release, "ROOM", 1e18)
+def test_release_without_free_space_changes_no_container(
+    released: Docker, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "MINIMUM_FREE_SPACE", 1e18)
     with pytest.raises(ReleaseError, match="nothing has changed"):
         carry_out(layout)
     assert not [step for step in released.steps if step.startswith("up")]
     assert last(layout).outcome == "returned"
 
 
-def test_a_release_that_takes_too_long_is_taken_back(
+def test_release_is_reverted_after_its_timeout(
     released: Docker, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release, "LONGEST", 1)
+    monkeypatch.setattr(release, "RELEASE_TIMEOUT", 1)
     released.then["await api new"] = lambda: threading.Event().wait(20)
-    with pytest.raises(ReleaseError, match="it took longer than"):
+    with pytest.raises(ReleaseError, match="the release took longer than"):
         carry_out(layout)
     assert last(layout).outcome == "returned"
     assert last(layout).seconds < 10
 
 
 class Second(threading.Thread):
-    """Another release, begun by somebody else while the first is under way."""
+    """Another release, begun by another operator during the first."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -264,19 +270,19 @@ class Second(threading.Thread):
     def run(self) -> None:
         """Try to release."""
         try:
-            Releaser(self._layout, self.said.append).carry_out(Order(self._choose, "rollback", "you"))
+            Releaser(self._layout, self.said.append).apply(Operation(self._choose, "rollback", "you"))
         except ReleaseError as error:
             self.ended = error
 
     def _choose(self) -> Path:
         self.chosen.set()
-        raise ReleaseError("its turn has come")
+        raise ReleaseError("selected")
 
 
-def test_a_second_release_waits_and_is_refused(
+def test_second_release_is_refused_after_the_lock_timeout(
     released: Docker, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release, "LOCK_PATIENCE", 1.0)
+    monkeypatch.setattr(release, "LOCK_TIMEOUT", 1.0)
     second = Second(layout)
 
     def begin() -> None:
@@ -287,13 +293,13 @@ def test_a_second_release_waits_and_is_refused(
     assert carry_out(layout, by="me") == NEW
     assert isinstance(second.ended, BusyError)
     assert str(second.ended).startswith("another release, by me since ")
-    assert str(second.ended).endswith("has not ended within 1 s")
+    assert str(second.ended).endswith("did not end within 1 s")
     assert [line.partition(" since")[0] for line in second.said] == ["waiting for another release, by me"]
     assert not second.chosen.is_set()
     assert [entry.by for entry in Journal(layout).entries()] == ["me", "me"]
 
 
-def test_a_second_release_has_its_turn_after_the_first(released: Docker, layout: Layout) -> None:
+def test_second_release_waits_for_the_first(released: Docker, layout: Layout) -> None:
     second = Second(layout)
 
     def begin() -> None:
@@ -305,4 +311,4 @@ def test_a_second_release_has_its_turn_after_the_first(released: Docker, layout:
     second.join(20)
     assert second.said[0].startswith("waiting for another release")
     assert second.chosen.is_set()
-    assert str(second.ended) == "its turn has come"
+    assert str(second.ended) == "selected"

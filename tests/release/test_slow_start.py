@@ -1,4 +1,4 @@
-"""How long a release waits for a container."""
+"""The start timeout of a container."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ API = Service("api", "api", "cleaning_service_api_stable", "cleaning-service/api
 
 @pytest.fixture
 def slow_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An API that refuses connections first, as during imports, then says that it is not ready, and at last works."""
+    """An API that first refuses connections, as during imports, then answers 503, and finally works."""
     began = time.monotonic()
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,7 +47,7 @@ def slow_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     serving.start()
     container = Container("api", "1", "running", "starting", 0, 0, [])
     monkeypatch.setattr(compose, "container", lambda _: container)
-    monkeypatch.setattr(compose, "last_lines", lambda _: [])
+    monkeypatch.setattr(compose, "log_tail", lambda _: [])
     yield f"http://127.0.0.1:{server.server_address[1]}"
     opened.join()
     server.shutdown()
@@ -55,34 +55,34 @@ def slow_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_first_start_takes_as_long_as_the_compose_file_allows(
+def test_first_start_may_take_the_compose_files_start_period(
     slow_api: str, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sixty seconds became a fifth of that; the start takes longer, on a host that has shown nothing yet."""
-    monkeypatch.setattr(probes, "PATIENCE", SLOW / 5)
+    """The minimum timeout is shortened; the start takes longer, and none was measured on the host before."""
+    monkeypatch.setattr(probes, "MINIMUM_START_TIMEOUT", SLOW / 5)
     monkeypatch.setattr(Compose, "up", lambda *_: None)
-    layout.put(layout.wanted)
-    said: list[str] = []
-    releaser = Releaser(layout, said.append)
-    releaser._replace(replace(API, url=slow_api), releaser._patience(API), first=True)
-    assert said[0].startswith("api: created in ")
-    assert read_json(layout.starts)["slowest"] == pytest.approx(SLOW, abs=1)
-    # The next release waits as long as this host has shown to be right; one for a host that was quick gives up.
-    assert Releaser(layout, said.append)._patience(API) > SLOW
-    write_atomically(layout.starts, {"slowest": SLOW / 100})
+    layout.install(layout.wanted)
+    log: list[str] = []
+    releaser = Releaser(layout, log.append)
+    releaser._replace(replace(API, url=slow_api), releaser._start_timeout(API), first=True)
+    assert log[0].startswith("api: created in ")
+    assert read_json(layout.start_times)["slowest"] == pytest.approx(SLOW, abs=1)
+    # The next release waits longer than the measured start. After a fast measured start, it gives up.
+    assert Releaser(layout, log.append)._start_timeout(API) > SLOW
+    write_atomically(layout.start_times, {"slowest": SLOW / 100})
     with pytest.raises(ReleaseError, match=r"was not ready within 0.4 s"):
-        probes.await_ready(API, "api", "http://127.0.0.1:9", "", Releaser(layout, said.append)._patience(API))
+        probes.await_ready(API, "api", "http://127.0.0.1:9", "", Releaser(layout, log.append)._start_timeout(API))
 
 
 @pytest.mark.parametrize(
     ("allowed", "slowest", "seconds"),
     [(300, 0, 300), (300, 2.5, 60), (300, 40, 160), (300, 200, 300), (30, 0, 60), (30, 90, 60)],
 )
-def test_later_ones_take_what_the_host_has_shown(allowed: float, slowest: float, seconds: float) -> None:
-    assert probes.patience(allowed, slowest) == seconds
+def test_start_timeout(allowed: float, slowest: float, seconds: float) -> None:
+    assert probes.start_timeout(allowed, slowest) == seconds
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("5m0s", 300), ("45s", 45), ("1h2m3.5s", 3723.5), ("1500ms", 1.5)])
-def test_a_start_period_is_read_as_compose_writes_it(written: str, seconds: float) -> None:
+def test_start_period_is_parsed(written: str, seconds: float) -> None:
     wanted = {"container_name": "x", "image": "y", "healthcheck": {"start_period": written}}
     assert compose._service("redis", wanted).start_period == seconds

@@ -1,8 +1,8 @@
-"""Every variable of every role, in every shape that it may come in: the playbook accepts what its readers accept.
+"""Every variable of every role, with several kinds of values: the playbook accepts what the programs accept.
 
-The variables come from the roles' argument specifications, so none can be forgotten. The checks are those of the roles'
-preflight.yml, carried out without a playbook for each of several hundred cases. The readers are Ansible's own types,
-the monitor, which loads its file, and the API, which reads its environment.
+The variables come from the roles' argument specifications, so none can be forgotten. The checks are those in the roles'
+preflight.yml, run without a playbook for several hundred cases. The readers are Ansible with its types, the monitor,
+which loads its configuration file, and the API, which reads its environment.
 """
 
 import json
@@ -37,7 +37,7 @@ SMTP: dict[str, object] = {
 REPOSITORY: dict[str, object] = {"backup_repository": "s3:https://storage.example.org/bucket"}
 MAIL: dict[str, object] = {"stack_smtp_host": "mail.example.org", "stack_mail_from": "a@example.org"}
 
-# A right value of each variable whose default is empty, and what it needs beside it.
+# A valid value of each variable whose default is empty, and other variables that it requires.
 EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "docker_upstream_repository": ("https://packages.example.org/linux", {}),
     "stack_image_archive": (FILE, {"stack_image_source": "archive"}),
@@ -92,20 +92,21 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "monitor_alert_apprise_urls": (["discord://id/token"], {}),
     "monitor_heartbeat_url": ("https://beat.example.org/x", {}),
 }
-# Where the default is right, and needs something beside it all the same.
-MAY_BE_EMPTY = {  # though the default is not
+# Variables that may be empty although their default is not.
+MAY_BE_EMPTY = {
     "stack_ipv6_subnet",
     "stack_admin_name",
 }
-BESIDE: dict[str, dict[str, object]] = {
+# Other variables that a default value requires.
+COMPANIONS: dict[str, dict[str, object]] = {
     "stack_admin_name": {"stack_admin_email": "office@example.org", "stack_admin_password": "correct horse battery"}
 }
 
 Variables = Mapping[str, Any]
 
 
-class Laptop:
-    """What a laptop knows: the roles, their variables with nothing set, and Ansible's way with templates."""
+class Controller:
+    """The Ansible controller: the roles, the defaults of their variables, and templating."""
 
     def __init__(self) -> None:
         init_plugin_loader([])
@@ -129,20 +130,20 @@ class Laptop:
         }
 
     def read(self, path: Path) -> Any:  # noqa: ANN401 - YAML
-        """Return what a YAML file holds; its templates can be used."""
+        """Load a YAML file whose templates may be evaluated."""
         return self.loader.load_from_file(str(path), trusted_as_template=True)
 
     def template(self, value: object, variables: Variables) -> Any:  # noqa: ANN401 - anything
-        """Replace what is a template."""
+        """Evaluate templates in a value."""
         return Templar(self.loader, variables=dict(variables)).template(value)
 
     def file(self, role: str, name: str, variables: Variables) -> str:
-        """Return a role's template with these variables."""
+        """Render a role's template with these variables."""
         path = ROOT / "roles" / role / "templates" / name
         return str(self.template(trust_as_template(path.read_text()), {**self.private.get(role, {}), **variables}))
 
     def refused(self, role: str, changes: Variables) -> list[str]:
-        """Return what the role's preflight says."""
+        """Return the errors of the role's preflight."""
         variables = {**self.private.get(role, {}), **self.defaults, **changes}
         variables["ansible_search_path"] = [str(ROOT / "roles" / role)]
         for task in self.tasks[role]:
@@ -153,30 +154,30 @@ class Laptop:
                 continue
             arguments = task["check_settings"] or {}
             if "program" in arguments:
-                said = PROGRAMS[arguments["program"]](self.template(arguments["reads"], more), self.options[role])
+                errors = PROGRAMS[arguments["program"]](self.template(arguments["reads"], more), self.options[role])
             else:
                 own = {name: variables[name] for name in self.options[role]}
-                said = complaints(role, self.options[role], own)
-            if said:
-                return said
+                errors = complaints(role, self.options[role], own)
+            if errors:
+                return errors
         return []
 
 
 @cache
-def laptop() -> Laptop:
-    return Laptop()
+def controller() -> Controller:
+    return Controller()
 
 
 def cases() -> list[tuple[str, str]]:
-    """Return all variables, each with its role."""
-    return [(role, name) for role in ROLES for name in laptop().options[role]]
+    """Return all pairs of role and variable."""
+    return [(role, name) for role in ROLES for name in controller().options[role]]
 
 
 def shapes(role: str, name: str) -> dict[str, tuple[object, dict[str, object]]]:
-    """Return the values to try, each with what it needs beside it, by what they are called."""
-    option = laptop().options[role][name]
-    default = laptop().defaults[name]
-    right, beside = EXAMPLES.get(name, (default, BESIDE.get(name, {})))
+    """Return the values to try by kind, each with other variables that it requires."""
+    option = controller().options[role][name]
+    default = controller().defaults[name]
+    right, companions = EXAMPLES.get(name, (default, COMPANIONS.get(name, {})))
     assert right not in ("", []), f"{name} has an empty default: give an example of it"
     large: object = HUGE
     newline: object = f"{right}\n"
@@ -189,26 +190,26 @@ def shapes(role: str, name: str) -> dict[str, tuple[object, dict[str, object]]]:
     text: object = json.dumps(right) if isinstance(right, list | bool) else str(right)
     empty: object = [] if isinstance(right, list) else ""
     return {
-        "right": (right, beside),
-        "text": (text, beside),
+        "right": (right, companions),
+        "text": (text, companions),
         "empty": (empty, {}),
-        "large": (large, beside),
-        "newline": (newline, beside),
+        "large": (large, companions),
+        "newline": (newline, companions),
     }
 
 
 def accepted_by_ansible(role: str, changes: Variables) -> bool:
-    """Tell whether the values are of their types, as Ansible itself sees it when the role begins."""
-    values = {name: {**laptop().defaults, **changes}[name] for name in laptop().options[role]}
-    found = ArgumentSpecValidator(laptop().options[role]).validate(values, validate_role_argument_spec=True)
+    """Whether Ansible's own validation of the argument specification accepts the values."""
+    values = {name: {**controller().defaults, **changes}[name] for name in controller().options[role]}
+    found = ArgumentSpecValidator(controller().options[role]).validate(values, validate_role_argument_spec=True)
     return not found.error_messages
 
 
 def accepted_by_the_monitor(directory: Path, changes: Variables) -> bool:
-    """Tell whether the monitor would start with what the role would write."""
-    variables = {**laptop().defaults, **changes, "__monitor_canary_token": SECRET}
+    """Whether the monitor accepts the configuration that the role would write."""
+    variables = {**controller().defaults, **changes, "__monitor_canary_token": SECRET}
     path = directory / "monitor.json"
-    path.write_text(laptop().file("monitor", "monitor.json.j2", variables))
+    path.write_text(controller().file("monitor", "monitor.json.j2", variables))
     try:
         monitor_config.load(str(path))
     except monitor_config.ConfigError:
@@ -217,8 +218,8 @@ def accepted_by_the_monitor(directory: Path, changes: Variables) -> bool:
 
 
 def accepted_by_the_api(changes: Variables) -> bool:
-    """Tell whether the API would start with these values in its environment, however they get there."""
-    values = {**laptop().defaults, **changes}
+    """Whether the API accepts these values in its environment."""
+    values = {**controller().defaults, **changes}
     environment = {"SECRET_KEY": SECRET, "CANARY_TOKEN": SECRET}
     for field in Settings.model_fields:
         value = values.get(f"stack_{field}", "")
@@ -234,15 +235,15 @@ def accepted_by_the_api(changes: Variables) -> bool:
 
 
 def accepted_by_readers(directory: Path, role: str, name: str, shape: str, changes: Variables) -> bool:
-    """Tell whether everybody who reads a variable accepts its value.
+    """Whether all readers of a variable accept its value.
 
-    For what no program of this project reads, a line break and what is too large are wrong; so is an empty value, where
-    the default is none.
+    If no program of this project reads it, line breaks and too large values are invalid. So is an empty value, unless
+    the default is empty.
     """
-    value, option, default = changes[name], laptop().options[role][name], laptop().defaults[name]
+    value, option, default = changes[name], controller().options[role][name], controller().defaults[name]
     if shape == "newline" or not accepted_by_ansible(role, changes):
         return False
-    # Ansible would take a text apart at its commas, and sees a number in what is none yet.
+    # Ansible itself would split a string at its commas, and would convert more strings to numbers.
     if isinstance(default, list) != isinstance(value, list) or (option["type"] == "int" and not str(value).isdigit()):
         return False
     if role == "monitor" and name not in RULES:
@@ -254,13 +255,13 @@ def accepted_by_readers(directory: Path, role: str, name: str, shape: str, chang
 
 
 @pytest.mark.parametrize(("role", "name"), cases())
-def test_the_playbook_accepts_what_the_readers_accept(tmp_path: Path, role: str, name: str) -> None:
-    for shape, (value, beside) in shapes(role, name).items():
-        changes = {**beside, name: value}
-        said = laptop().refused(role, changes)
+def test_playbook_accepts_what_the_readers_accept(tmp_path: Path, role: str, name: str) -> None:
+    for shape, (value, companions) in shapes(role, name).items():
+        changes = {**companions, name: value}
+        errors = controller().refused(role, changes)
         expected = accepted_by_readers(tmp_path, role, name, shape, changes)
-        assert (not said) == expected, f"{name} {shape}: {said or 'accepted'}"
-        assert not said or any(name in sentence for sentence in said), said
+        assert (not errors) == expected, f"{name} {shape}: {errors or 'accepted'}"
+        assert not errors or any(name in sentence for sentence in errors), errors
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_the_playbook_accepts_what_the_readers_accept(tmp_path: Path, role: str,
         ),
         ({"stack_proxy_certificate": FILE}, "stack_proxy_certificate and stack_proxy_certificate_key must be set both"),
         ({"stack_request_timeout": "10"}, "stack_request_timeout must be larger than stack_database_timeout"),
-        ({"stack_email_verification_required": True}, "without stack_smtp_host nobody could ever confirm an address"),
+        ({"stack_email_verification_required": True}, "without stack_smtp_host no user can verify an address"),
         ({"stack_smtp_host": "mail.example.org"}, "stack_mail_from: e-mail needs a sender"),
         ({"stack_mail_from": "Ops <a@example.org>"}, "stack_mail_from: is not an e-mail address"),
         (
@@ -289,48 +290,48 @@ def test_the_playbook_accepts_what_the_readers_accept(tmp_path: Path, role: str,
         ({"stack_secret_key": "s" * 31}, "stack_secret_key must be 32 to 128 letters, digits, `-` or `_`, or empty."),
     ],
 )
-def test_what_does_not_go_together_is_named(changes: dict[str, object], sentence: str) -> None:
-    said = laptop().refused("stack", changes)
-    assert any(sentence in each for each in said), said
+def test_conflicts_are_reported(changes: dict[str, object], sentence: str) -> None:
+    errors = controller().refused("stack", changes)
+    assert any(sentence in each for each in errors), errors
 
 
-def test_the_api_is_given_what_was_set() -> None:
-    """Compose takes the lines of .env as they are read here: in single quotes, each character stands for itself."""
+def test_env_file_preserves_values() -> None:
+    """Like `read_env`, Compose takes each character in single quotes literally."""
     given = {
         "stack_smtp_username": 'a"b\\c',
         "stack_smtp_password": "p #$w ${x}",
         "stack_public_url": "https://x.org/#$a",
     }
-    variables = {**laptop().defaults, **given}
+    variables = {**controller().defaults, **given}
     variables["__stack_secrets"] = dict.fromkeys(
         ("secret_key", "canary_token", "proxy_token", "redis_password"), SECRET
     )
-    environment, unreadable = read_env(laptop().file("stack", "env.j2", variables))
+    environment, unreadable = read_env(controller().file("stack", "env.j2", variables))
     assert unreadable == []
     assert {name: environment[name.removeprefix("stack_").upper()] for name in given} == given
     assert environment["SECRET_KEY"] == SECRET
     for value in ("it's", "ends so\\"):
-        said = laptop().refused("stack", {**MAIL, "stack_smtp_username": "u", "stack_smtp_password": value})
-        assert said == [
-            "stack_smtp_password must not hold a single quote or end with a backslash: .env cannot hold that."
+        errors = controller().refused("stack", {**MAIL, "stack_smtp_username": "u", "stack_smtp_password": value})
+        assert errors == [
+            "stack_smtp_password must not contain a single quote or end with a backslash: .env cannot represent that."
         ]
 
 
 def templates() -> list[tuple[str, str]]:
-    """Return all templates of all roles, each with its role."""
+    """Return all pairs of role and template."""
     return [(path.parts[-3], path.name) for path in sorted(ROOT.glob("roles/*/templates/*.j2"))]
 
 
 @pytest.mark.parametrize(("role", "template"), templates())
-def test_numbers_as_text_make_the_same_files(role: str, template: str) -> None:
+def test_numbers_as_text_render_the_same_files(role: str, template: str) -> None:
     typed = {
-        name: laptop().defaults[name]
-        for options in laptop().options.values()
+        name: controller().defaults[name]
+        for options in controller().options.values()
         for name, option in options.items()
         if option["type"] in ("int", "bool")
     }
     more = {
-        **laptop().defaults,
+        **controller().defaults,
         "stack_proxy_domain": "api.example.org",
         "stack_proxy_internal_authority": False,
         "__stack_secrets": dict.fromkeys(("secret_key", "canary_token", "proxy_token", "redis_password"), SECRET),
@@ -344,15 +345,15 @@ def test_numbers_as_text_make_the_same_files(role: str, template: str) -> None:
         **dict.fromkeys(("__stack_certificate", "__stack_certificate_key"), ""),
     }
     text = {name: str(value) for name, value in typed.items()}
-    assert laptop().file(role, template, {**more, **text}) == laptop().file(role, template, {**more, **typed})
+    assert controller().file(role, template, {**more, **text}) == controller().file(role, template, {**more, **typed})
 
 
-def test_no_condition_takes_a_text_for_a_number() -> None:
-    """`-e name=0` gives text, which is never less than a number, and never false."""
+def test_conditions_convert_numbers_and_booleans() -> None:
+    """`-e name=0` gives a string, which is neither comparable with a number nor false."""
     for role in ROLES:
         for path in sorted((ROOT / "roles" / role).glob("*/*.yml")):
-            for condition in _conditions(laptop().read(path)):
-                for options in laptop().options.values():
+            for condition in _conditions(controller().read(path)):
+                for options in controller().options.values():
                     for name, option in options.items():
                         if option["type"] in ("int", "bool"):
                             plain = re.search(rf"\b{name}\b(?! *\| *{option['type']}\b)", condition)
@@ -360,7 +361,7 @@ def test_no_condition_takes_a_text_for_a_number() -> None:
 
 
 def _conditions(tasks: object) -> Iterator[str]:
-    """Return what Ansible evaluates as a condition, in whatever depth."""
+    """Yield all conditions, at any depth."""
     if isinstance(tasks, list):
         for task in tasks:
             yield from _conditions(task)

@@ -1,5 +1,5 @@
-// A booking from registration to review, with a client that openapi-typescript and openapi-fetch make: node walk.js BASE
-// `schema.ts` beside it is generated. The program `time-passes BOOKING` returns when the time of the visit has come.
+// A booking from registration to review, with openapi-typescript and openapi-fetch: node walk.js BASE
+// `schema.ts` in this directory is generated. The program `time-passes BOOKING` returns once the visit can start.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -12,7 +12,7 @@ const [baseUrl = ""] = process.argv.slice(2);
 const password = "correct horse battery";
 const guest = createClient<paths>({ baseUrl });
 
-/** The body of the answer; anything but success ends the walk with what the service said. */
+/** Returns the response's body; throws unless the request succeeded. */
 function ok<Data>({ data, error, response }: Result<Data>): Data {
   if (data === undefined) throw new Error(`${response.status} ${response.url} ${JSON.stringify(error)}`);
   return data;
@@ -60,7 +60,7 @@ const move = { params: { path, header: { "if-match": etag } }, body: { starts_at
 const moved = ok(await client.POST("/api/v1/bookings/{booking_id}/reschedule", move));
 assert.equal(moved.starts_at, last);
 const late = await client.POST("/api/v1/bookings/{booking_id}/reschedule", move);
-assert.equal(late.response.status, 412, "the ETag of before the move must not match any more");
+assert.equal(late.response.status, 412, "the ETag from before the move must not match");
 
 const office = await signIn("office@example.com");
 const found = ok(await office.GET("/api/v1/office/bookings", { params: { query: { q: booked.reference } } }));

@@ -1,6 +1,6 @@
-// A booking from registration to review by a page's own fetch in Chromium: node walk_in_chromium.mjs CHROMIUM BASE [ORIGIN]
-// The page is the service's /docs, or, with ORIGIN (http, port 80), one of that origin, which CORS_ORIGINS must name.
-// The program `time-passes BOOKING` returns when the time of the visit has come.
+// A booking from registration to review, with fetch in a page in Chromium: node walk_in_chromium.mjs CHROMIUM BASE [ORIGIN]
+// The page is the service's /docs; with ORIGIN (http, port 80), an empty page of that origin, which CORS_ORIGINS must include.
+// The program `time-passes BOOKING` returns once the visit can start.
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -52,7 +52,7 @@ async function walk(base) {
   say(`ETag: ${etag}`);
   const move = { token: client, body: { starts_at: free.at(-1) }, "If-Match": etag };
   check((await ok(`${visit}/reschedule`, move)).starts_at === free.at(-1), "the visit has not moved");
-  check((await ask(`${visit}/reschedule`, move)).status === 412, "the ETag of before the move must not match any more");
+  check((await ask(`${visit}/reschedule`, move)).status === 412, "the ETag from before the move must not match");
 
   const office = await signIn("office@example.com");
   const found = (await ok(`/office/bookings?q=${booked.reference}`, { token: office })).items;

@@ -1,4 +1,4 @@
-"""Sessions, one-time tokens and search terms of the accounts."""
+"""Add sessions, one-time tokens and search terms of accounts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     with op.batch_alter_table("user_account") as table:
         table.add_column(sa.Column("language", sa.String(length=2), server_default="en", nullable=False))
         table.add_column(sa.Column("email_verified_at", sa.DateTime(), nullable=True))
@@ -75,11 +75,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_one_time_token_account_id", "one_time_token", ["account_id"], unique=False)
     op.create_index("ix_one_time_token_expires_at", "one_time_token", ["expires_at"], unique=False)
-    _index_the_accounts()
+    _add_search_terms()
 
 
-def _index_the_accounts() -> None:
-    """Make the accounts that are there findable: by each word of the name, by e-mail address and phone."""
+def _add_search_terms() -> None:
+    """Add search terms for the existing accounts: each word of the name, the e-mail address and the phone number."""
     accounts = op.get_bind().execute(sa.text("SELECT id, full_name, email, phone FROM user_account")).all()
     rows = [
         {"term": term[:254], "account_id": account}
@@ -92,7 +92,7 @@ def _index_the_accounts() -> None:
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     op.drop_table("one_time_token")
     op.drop_table("refresh_token")
     op.drop_table("login_session")

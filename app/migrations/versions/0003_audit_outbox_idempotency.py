@@ -1,4 +1,4 @@
-"""The audit log, the outbox and answers kept for repeated requests."""
+"""Add the audit log, the outbox and the responses stored for idempotency keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ CREATE TRIGGER audit_entry_no_replace BEFORE INSERT ON audit_entry
 WHEN EXISTS (SELECT 1 FROM audit_entry WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
 """
-"""INSERT OR REPLACE deletes without a DELETE that triggers would see."""
+"""INSERT OR REPLACE deletes rows without firing DELETE triggers."""
 POSTGRESQL = (
     """
 CREATE FUNCTION audit_entry_append_only() RETURNS trigger LANGUAGE plpgsql AS
@@ -31,7 +31,7 @@ FOR EACH ROW EXECUTE FUNCTION audit_entry_append_only()
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "audit_entry",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -90,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     op.drop_table("idempotency_record")
     op.drop_table("outbox_message")
     op.drop_table("audit_entry")

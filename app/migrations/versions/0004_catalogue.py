@@ -1,4 +1,4 @@
-"""Services and extras."""
+"""Add services and extras."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "cleaning_service",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -61,6 +61,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     op.drop_table("service_extra")
     op.drop_table("cleaning_service")

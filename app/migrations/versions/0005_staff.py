@@ -1,4 +1,4 @@
-"""Cleaners, their working hours and days off."""
+"""Add cleaners, working hours and days off."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "cleaner",
         sa.Column("account_id", sa.String(length=36), nullable=False),
@@ -56,7 +56,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     op.drop_table("day_off")
     op.drop_table("working_hours")
     op.drop_table("cleaner")

@@ -1,4 +1,4 @@
-"""Bookings, the time they take, their history."""
+"""Add bookings, their slots and their history."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ MONEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "booking",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -78,7 +78,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     op.drop_table("booking_event")
     op.drop_table("booking_slot")
     op.drop_table("booking")

@@ -1,4 +1,7 @@
-"""What erasure needs: addresses leave the audit log, messages and kept answers say whom they tell of; search words."""
+"""Support erasure: remove addresses from the audit log, and link messages and stored responses to third persons.
+
+Also normalise search terms.
+"""
 
 import re
 import unicodedata
@@ -12,10 +15,10 @@ branch_labels = None
 depends_on = None
 
 REFERENCE = re.compile(r"\b[2-9A-HJKMNP-Z]{8}\b")
-"""Of a booking, as the subjects of messages have it."""
+"""A booking reference in the subject of a message."""
 
-# The one change that the audit log allows: an address is taken away when the entry is 90 days old, or when the person
-# whom it belongs to has been erased: who did it, or for what nobody signed in did, whom or whose booking it is about.
+# The audit log allows one change: an address is removed when the entry is 90 days old, or when its owner's account has
+# been erased. The owner is the actor; without an actor it is the subject, or the client of the subject booking.
 SQLITE_UPDATE = """
 CREATE TRIGGER audit_entry_no_update BEFORE UPDATE ON audit_entry
 WHEN NOT (
@@ -66,7 +69,7 @@ POSTGRESQL_NO_UPDATE = """
 CREATE OR REPLACE FUNCTION audit_entry_append_only() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$
 """
-OF_THE_ERASED = """
+REMOVE_ADDRESSES_OF_ERASED = """
 UPDATE audit_entry SET address = NULL WHERE address IS NOT NULL AND (
   actor_id IN (SELECT id FROM user_account WHERE erased_at IS NOT NULL)
   OR (actor_id IS NULL AND subject_id IN (SELECT id FROM user_account WHERE erased_at IS NOT NULL))
@@ -78,7 +81,7 @@ UPDATE audit_entry SET address = NULL WHERE address IS NOT NULL AND (
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     for table in ("outbox_message", "idempotency_record"):
         op.add_column(table, sa.Column("about_id", sa.String(length=36), nullable=True))
         op.create_index(f"ix_{table}_about_id", table, ["about_id"], unique=False)
@@ -95,13 +98,13 @@ def upgrade() -> None:
         op.execute(SQLITE_UPDATE)
     else:
         op.execute(POSTGRESQL_FUNCTION)
-    op.execute(OF_THE_ERASED)
-    _say_whom_messages_tell_of()
-    _normalise_the_terms()
+    op.execute(REMOVE_ADDRESSES_OF_ERASED)
+    _link_messages_to_clients()
+    _normalise_search_terms()
 
 
-def _say_whom_messages_tell_of() -> None:
-    """Of those to cleaners that are still to be sent, or dead: they hold the client's name and address."""
+def _link_messages_to_clients() -> None:
+    """Link pending and dead messages to cleaners, which hold the client's name and address, to the client."""
     connection = op.get_bind()
     query = "SELECT id, subject FROM outbox_message WHERE template LIKE 'visit_%' AND state <> 'sent'"
     for message, subject in connection.execute(sa.text(query)).all():
@@ -115,29 +118,29 @@ def _say_whom_messages_tell_of() -> None:
             )
 
 
-def _normalise_the_terms() -> None:
-    """Put the words that accounts are found by into the form in which they are looked for now."""
+def _normalise_search_terms() -> None:
+    """Rewrite stored search terms in the normal form that searches now use."""
     connection = op.get_bind()
     terms = connection.execute(sa.text("SELECT term, account_id FROM account_term")).all()
     changes = [
-        {"old": term, "new": new, "account": account} for term, account in terms if (new := _searched(term)) != term
+        {"old": term, "new": new, "account": account} for term, account in terms if (new := _normalised(term)) != term
     ]
-    there = {(term, account) for term, account in terms}
+    existing = {(term, account) for term, account in terms}
     for change in changes:
-        if (change["new"], change["account"]) in there:
+        if (change["new"], change["account"]) in existing:
             statement = "DELETE FROM account_term WHERE term = :old AND account_id = :account"
         else:
             statement = "UPDATE account_term SET term = :new WHERE term = :old AND account_id = :account"
-            there.add((change["new"], change["account"]))
+            existing.add((change["new"], change["account"]))
         connection.execute(sa.text(statement), change)
 
 
-def _searched(term: str) -> str:
+def _normalised(term: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", term).casefold())[:254]
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Revert the migration."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER audit_entry_no_update")
         op.execute(SQLITE_NO_UPDATE)

@@ -74,7 +74,7 @@ def test_through_the_proxy_each_client_has_its_own_address(host: Host, url: str,
     assert seen_address(host, curl, url) == address
 
 
-def test_a_neighbour_of_the_api_cannot_choose_an_address(host: Host) -> None:
+def test_forwarded_address_requires_the_proxy_token(host: Host) -> None:
     assert seen_address(host, f"{CURL} {FORGED}", ASK_API) == "unknown"
 
 

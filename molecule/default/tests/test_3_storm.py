@@ -25,7 +25,7 @@ def redis_state(request: pytest.FixtureRequest, host: Host) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("number", [60, 200])
-def test_everybody_gets_an_answer(redis_state: str, number: int) -> None:
+def test_every_registration_is_answered(redis_state: str, number: int) -> None:
     answers, slowest, slowest_watched = asyncio.run(storm(f"http://{address()}", number, new_user, "/health"))
     print(f"\nRedis {redis_state}, {number} at once: {dict(answers)}")
     print(f"slowest registration {slowest:.1f} s, slowest look at /health {slowest_watched:.2f} s")

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import testinfra
-from backups import FAR, TIMERS
+from backups import FAR, RUN, TIMERS, DatedWriter, Kept, all_listed, outside, register
 from bounded import leave_long_out
 from checkout import Checkout
 from converged import HOST, ROOT, address, all_healthy, seed, wait_until
@@ -32,6 +32,22 @@ def far() -> Host:
     return testinfra.get_host(f"docker://{FAR}")
 
 
+@pytest.fixture(scope="session")
+def kept(host: Host) -> Kept:
+    """One by the unit of the timer, which all tests may restore: they do not take one each."""
+    writer = DatedWriter(f"http://{address()}", rate=20)
+    assert writer.knows_client()
+    writer.prepare()
+    writer.start()
+    time.sleep(5)
+    writer.close()
+    with outside() as client:
+        person = register(client)
+    before = {name: len(backups) for name, backups in all_listed(host).items()}
+    host.check_output(f"systemctl start {RUN}")
+    return Kept(writer, person, before)
+
+
 @pytest.fixture
 def checkout() -> Checkout:
     """This checkout, to run playbooks from."""
@@ -41,7 +57,7 @@ def checkout() -> Checkout:
 @pytest.fixture
 def world() -> Iterator[httpx.Client]:
     """A client outside the host, which sees what the world sees."""
-    with httpx.Client(base_url=f"http://{address()}", timeout=40, trust_env=False) as client:
+    with outside() as client:
         yield client
 
 

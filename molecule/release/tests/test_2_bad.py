@@ -66,7 +66,7 @@ def does_not_start(bad: Checkout) -> None:
 
 
 def is_never_ready(bad: Checkout) -> None:
-    bad.change("app/health/service.py", "        self._leaving = False\n", "        self._leaving = True\n")
+    bad.change("app/health/service.py", "        self._draining = False\n", "        self._draining = True\n")
 
 
 def cannot_register(bad: Checkout) -> None:
@@ -122,7 +122,7 @@ def test_a_bad_release_never_takes_over(
         code, said = spoiled.play("playbooks/deploy.yml")
     assert code != 0, said
     assert bad.reason in said
-    assert "what ran before runs" in said
+    assert "the previous release runs" in said
     assert {name: inspect(host, name)["Config"]["Image"] for name in (API, API_2)} == before
     assert schema(host) == schema_before
     assert httpx.get(f"http://{address()}/health", trust_env=False).json()["version"] == serving

@@ -147,4 +147,4 @@ def test_the_copy_on_the_server_starts_what_is_stopped(online: tuple[Host, str])
     wait_until(lambda: answers(host), 30, "the service answers")
     done = host.run("/opt/fastapi-backend/scripts/setup_stable.sh --check")
     assert done.rc == 1
-    assert "here is no checkout" in done.stderr
+    assert "which needs a checkout" in done.stderr

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Releases on this server (plan, apply, rollback, start, mend-owners, list). The work is done by the Python package beside this file.
+# Manages releases on this server (plan, apply, rollback, start, mend-owners, list). Starts the Python package in this directory.
 set -euo pipefail
 
 # Run from the package's own directory: Python looks for modules in the working directory first, and the caller's
-# could hold anything. The link in /usr/local/bin is followed.
+# may contain any files. The link in /usr/local/bin is resolved.
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
-# No byte code beside the sources, so that they stay exactly what was deployed.
+# No byte code files, so that the directory contains exactly the deployed files.
 export PYTHONDONTWRITEBYTECODE=1
 
 exec /usr/bin/python3 -m cleaning_service_release "$@"

@@ -1,4 +1,4 @@
-"""An API that sends e-mail, whose messages the tests read before they are sent."""
+"""An API that sends e-mail. The tests read the messages in the outbox."""
 
 import re
 import shutil
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from pysqlite3 import dbapi2
 
-from tests.app.conftest import HOUSE_SETTINGS, House, api_server, environment_of, free_port, redis_server
+from tests.app.conftest import API_SETTINGS, RunningApi, api_server, environment_of, free_port, redis_server
 
 CODE = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 
 
-def rows(house: House, query: str, *values: object) -> list[tuple[object, ...]]:
-    """What the database answers; a statement that changes something is committed."""
-    connection = dbapi2.connect(house.server.database, timeout=20)
+def rows(api: RunningApi, query: str, *values: object) -> list[tuple[object, ...]]:
+    """Run a statement on the database, commit it and return its rows."""
+    connection = dbapi2.connect(api.server.database, timeout=20)
     try:
         with connection:
             found: list[tuple[object, ...]] = connection.execute(query, values).fetchall()
@@ -25,26 +25,26 @@ def rows(house: House, query: str, *values: object) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def templates(house: House, email: str) -> list[object]:
-    """What was written to the address, in this order."""
+def templates(api: RunningApi, email: str) -> list[object]:
+    """Templates of all messages to the address, in order of time."""
     query = "SELECT template FROM outbox_message WHERE recipient = ? ORDER BY created_at"
-    return [row[0] for row in rows(house, query, email)]
+    return [row[0] for row in rows(api, query, email)]
 
 
-def code(house: House, email: str, template: str) -> str:
-    """The code in the newest such message to the address."""
+def code(api: RunningApi, email: str, template: str) -> str:
+    """The code in the newest message to the address from this template."""
     query = "SELECT body FROM outbox_message WHERE recipient = ? AND template = ? ORDER BY created_at DESC"
-    found = CODE.search(str(rows(house, query, email, template)[0][0]))
+    found = CODE.search(str(rows(api, query, email, template)[0][0]))
     assert found is not None
     return found.group()
 
 
 @pytest.fixture(scope="session")
-def post_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """One API that requires addresses to be verified; its mail server is never there, so messages stay."""
+def verifying_api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """An API that requires verified addresses. Its mail server does not exist, so messages stay in the outbox."""
     directory = tmp_path_factory.mktemp("post")
     shutil.copy(migrated, directory / "test.db")
-    settings = HOUSE_SETTINGS | {
+    settings = API_SETTINGS | {
         "EMAIL_VERIFICATION_REQUIRED": "true",
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(free_port()),
@@ -56,4 +56,4 @@ def post_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iter
         api_server(directory, environment_of(directory, redis) | settings) as server,
         ExitStack() as clients,
     ):
-        yield House(server, clients)
+        yield RunningApi(server, clients)

@@ -6,7 +6,7 @@ import unicodedata
 
 import httpx
 
-from tests.app.accounts.test_registration import CREME, log_in
+from tests.app.accounts.test_registration import ACCENTED_PASSWORD, log_in
 from tests.app.conftest import ROOT, Server, new_user
 
 
@@ -19,16 +19,16 @@ def run(environment: dict[str, str], email: str, password: str) -> tuple[int, st
     return done.returncode, done.stdout.strip()
 
 
-def test_the_password_of_an_administrator_is_the_same_however_a_keyboard_sends_it(
+def test_create_admin_normalises_the_password(
     environment: dict[str, str], server: Server, client: httpx.Client
 ) -> None:
-    user, decomposed = new_user() | {"password": CREME}, unicodedata.normalize("NFD", CREME)
+    user, decomposed = new_user() | {"password": ACCENTED_PASSWORD}, unicodedata.normalize("NFD", ACCENTED_PASSWORD)
     assert run(environment, user["email"], f"{decomposed}\n") == (0, "created")
     assert log_in(client, user).status_code == 200
     assert server.rows() == 1
 
 
-def test_an_administrator_is_made_once(environment: dict[str, str], server: Server, client: httpx.Client) -> None:
+def test_create_admin_is_idempotent(environment: dict[str, str], server: Server, client: httpx.Client) -> None:
     user = new_user()
     assert run(environment, user["email"], "") == (64, "")
     assert run(environment, user["email"], "short\n") == (64, "")

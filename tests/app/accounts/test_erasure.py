@@ -1,4 +1,4 @@
-"""What is left of a person whose account is erased, in every text of every table."""
+"""Erasure of an account: personal data in every column of every table."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 from tests.app.accounts.conftest import rows
 from tests.app.accounts.test_registration import log_in
-from tests.app.company import at, day_ahead, make_cleaner, make_service, nobody_else, order
-from tests.app.conftest import House, free_port, open_house
+from tests.app.company import at, day_ahead, make_cleaner, make_service, only_new_cleaners, order
+from tests.app.conftest import RunningApi, free_port, run_api
 from tests.app.people import Person
 
 ME, BOOKINGS = "/api/v1/users/me", "/api/v1/bookings"
@@ -19,8 +19,8 @@ ANY = {"If-Match": "*"}
 
 
 @dataclass
-class Traces:
-    """What says who somebody is."""
+class PersonalData:
+    """Personal data of a user."""
 
     email: str
     name: str
@@ -30,15 +30,15 @@ class Traces:
     reason: str = "My aunt Hortensia is ill"
     address: str = CLIENTS_ADDRESS
 
-    def found(self, house: House) -> list[str]:
-        """Each table and column of the database in which one of them is."""
-        tables = [str(name) for (name,) in rows(house, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    def found(self, api: RunningApi) -> list[str]:
+        """Each table and column of the database that contains one of the values."""
+        tables = [str(name) for (name,) in rows(api, "SELECT name FROM sqlite_master WHERE type = 'table'")]
         return [
-            f"{table}.{column} has {trace}"
+            f"{table}.{column} has {value}"
             for table in tables
-            for _, column, *_ in rows(house, f"PRAGMA table_info({table})")
-            for trace in vars(self).values()
-            if rows(house, f"SELECT 1 FROM {table} WHERE instr(CAST({column} AS TEXT), ?)", trace)  # noqa: S608
+            for _, column, *_ in rows(api, f"PRAGMA table_info({table})")
+            for value in vars(self).values()
+            if rows(api, f"SELECT 1 FROM {table} WHERE instr(CAST({column} AS TEXT), ?)", value)  # noqa: S608
         ]
 
 
@@ -48,98 +48,100 @@ def erase(person: Person) -> None:
 
 
 @pytest.fixture(scope="module")
-def mail_house(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[House]:
-    """An API whose mail server is never there, so messages stay."""
+def mailing_api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """An API whose mail server does not exist, so messages stay in the outbox."""
     settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(free_port()), "MAIL_FROM": "bookings@example.com"}
-    with open_house(tmp_path_factory.mktemp("erasure"), migrated, settings) as house:
-        yield house
+    with run_api(tmp_path_factory.mktemp("erasure"), migrated, settings) as api:
+        yield api
 
 
-def letters_to(house: House, person: Person) -> list[tuple[str, str, str]]:
-    """Template, state and text of each message."""
+def messages_to(api: RunningApi, person: Person) -> list[tuple[str, str, str]]:
+    """Template, state and text of each message to the person."""
     query = "SELECT template, state, body FROM outbox_message WHERE account_id = ? ORDER BY created_at, rowid"
-    return [(str(template), str(state), str(body)) for template, state, body in rows(house, query, person.id)]
+    return [(str(template), str(state), str(body)) for template, state, body in rows(api, query, person.id)]
 
 
-def test_of_an_erased_client_nothing_is_left(mail_house: House) -> None:
-    house = mail_house
-    manager, client = house.person("manager"), house.person()
+def test_erasure_of_a_client_removes_all_traces(mailing_api: RunningApi) -> None:
+    api = mailing_api
+    manager, client = api.person("manager"), api.person()
     manager.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
     client.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
-    traces = Traces(client.email, f"Walburga {uuid.uuid4().hex}")
-    change = {"full_name": traces.name, "phone": traces.phone}
+    personal_data = PersonalData(client.email, f"Walburga {uuid.uuid4().hex}")
+    change = {"full_name": personal_data.name, "phone": personal_data.phone}
     assert client.http.patch(ME, json=change, headers=ANY).status_code == 200
-    cleaner, service = make_cleaner(house), make_service(house.database)
-    personal = {"address": traces.home, "notes": traces.notes}
-    mine = order(service, at(day_ahead(5), 10), **personal)
-    by_phone = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
-    given_up = order(service, at(day_ahead(7), 10), **personal)
-    with nobody_else(house.database):
-        rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
+    cleaner, service = make_cleaner(api), make_service(api.database)
+    personal = {"address": personal_data.home, "notes": personal_data.notes}
+    own = order(service, at(day_ahead(5), 10), **personal)
+    by_office = order(service, at(day_ahead(6), 10), client_id=client.id, **personal)
+    to_cancel = order(service, at(day_ahead(7), 10), **personal)
+    with only_new_cleaners(api.database):
+        rows(api, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
         booked = [
             person.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
-            for person, body in ((client, mine), (manager, by_phone), (client, given_up))
+            for person, body in ((client, own), (manager, by_office), (client, to_cancel))
         ]
-    cancelled = client.http.post(f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": traces.reason}, headers=ANY)
+    cancelled = client.http.post(
+        f"{BOOKINGS}/{booked[2]['id']}/cancel", json={"reason": personal_data.reason}, headers=ANY
+    )
     assert cancelled.status_code == 200, cancelled.text
     login = {"email": client.email, "password": client.password}
     client.http.post("/api/v1/auth/login", json=login | {"password": "wrong horse battery"})
     client.http.post("/api/v1/auth/login", json=login)
     client.http.post("/api/v1/auth/password/forgot", json={"email": client.email})
     query = "UPDATE outbox_message SET state = 'dead' WHERE account_id = ? AND body LIKE ? RETURNING 1"
-    assert rows(house, query, cleaner.id, f"%{booked[1]['reference']}%")
-    assert {each.split(".")[0] for each in traces.found(house)} == {
+    assert rows(api, query, cleaner.id, f"%{booked[1]['reference']}%")
+    assert {each.split(".")[0] for each in personal_data.found(api)} == {
         *("account_term", "audit_entry", "booking", "booking_event", "idempotency_record", "login_session"),
         *("one_time_token", "outbox_message", "user_account"),
     }
     office = "SELECT count(*) FROM audit_entry WHERE actor_id = ? AND address = ?"
-    assert rows(house, office, manager.id, OFFICES_ADDRESS) == [(1,)]
+    assert rows(api, office, manager.id, OFFICES_ADDRESS) == [(1,)]
 
     erase(client)
 
-    assert traces.found(house) == []
-    assert rows(house, office, manager.id, OFFICES_ADDRESS) == [(1,)]
-    told = letters_to(house, cleaner)
-    assert [template for template, *_ in told] == [
+    assert personal_data.found(api) == []
+    assert rows(api, office, manager.id, OFFICES_ADDRESS) == [(1,)]
+    messages = messages_to(api, cleaner)
+    assert [template for template, *_ in messages] == [
         *("visit_assigned", "visit_assigned", "visit_assigned"),
         *("visit_cancelled", "visit_cancelled", "visit_cancelled"),
     ]
-    for _, state, body in told:
+    for _, state, body in messages:
         reference = next(each["reference"] for each in booked if each["reference"] in body)
         assert f"Booking: {reference}\n" in body
         assert "When: " in body
         assert body.startswith("Hello Ann,")
         assert "\n\n\n" not in body
         assert state == ("dead" if reference == booked[1]["reference"] and "new visit" in body else "pending")
-    assert log_in(house.anonymous, login).status_code == 401
+    assert log_in(api.anonymous, login).status_code == 401
 
 
-def test_of_an_erased_cleaner_clients_letters_do_not_tell(mail_house: House) -> None:
-    house = mail_house
-    client, cleaner, manager = house.person(), make_cleaner(house), house.person("manager")
-    traces = Traces(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
+def test_erasure_of_a_cleaner_cleans_messages_to_clients(mailing_api: RunningApi) -> None:
+    api = mailing_api
+    client, cleaner, manager = api.person(), make_cleaner(api), api.person("manager")
+    personal_data = PersonalData(cleaner.email, f"Kunigunde{uuid.uuid4().hex}", reason="Operation on the knee")
     cleaner.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
-    change = {"full_name": traces.name, "phone": traces.phone}
+    change = {"full_name": personal_data.name, "phone": personal_data.phone}
     assert cleaner.http.patch(ME, json=change, headers=ANY).status_code == 200
-    day_off = {"first_day": str(day_ahead(40)), "last_day": str(day_ahead(41)), "reason": traces.reason}
+    day_off = {"first_day": str(day_ahead(40)), "last_day": str(day_ahead(41)), "reason": personal_data.reason}
     key = {"Idempotency-Key": str(uuid.uuid4())}
     path = f"/api/v1/cleaners/{cleaner.id}/days-off"
     assert manager.http.post(path, json=day_off, headers=key).status_code == 201
-    with nobody_else(house.database):
-        rows(house, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
-        body = order(make_service(house.database), at(day_ahead(8), 10))
+    with only_new_cleaners(api.database):
+        rows(api, "UPDATE cleaner SET is_bookable = 1 WHERE account_id = ?", cleaner.id)
+        body = order(make_service(api.database), at(day_ahead(8), 10))
         booked = client.http.post(BOOKINGS, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-        assert booked.json()["cleaner"]["full_name"] == traces.name
+        assert booked.json()["cleaner"]["full_name"] == personal_data.name
         erase(cleaner)
-    # The client's own answer is kept for a day, as the client may repeat the request.
-    assert [each for each in traces.found(house) if "idempotency_record.answer" not in each] == []
-    (letter,) = letters_to(house, client)
-    assert "Where: Main Street 5\n" in letter[2]
-    assert "Cleaner" not in letter[2]
+    # The stored answer to the client's own request stays for a day, because the client may repeat the request.
+    assert [each for each in personal_data.found(api) if "idempotency_record.answer" not in each] == []
+    ((_, _, body_text),) = messages_to(api, client)
+    assert "Where: Main Street 5\n" in body_text
+    assert "Cleaner" not in body_text
 
 
-def test_the_export_has_what_the_audit_log_says(house: House) -> None:
-    person, admin = house.person(), house.person("admin")
+def test_export_contains_the_audit_log(api: RunningApi) -> None:
+    person, admin = api.person(), api.person("admin")
     person.http.headers["X-Forwarded-For"] = CLIENTS_ADDRESS
     admin.http.headers["X-Forwarded-For"] = OFFICES_ADDRESS
     login = {"email": person.email, "password": "wrong horse battery"}
@@ -155,12 +157,12 @@ def test_the_export_has_what_the_audit_log_says(house: House) -> None:
     assert activity[0]["details"] == {"before": "client", "after": "cleaner"}
 
 
-def test_only_the_addresses_of_the_erased_leave_the_audit_log(house: House) -> None:
-    person, other = house.person(), house.person()
+def test_erasure_removes_only_the_users_network_addresses_from_the_audit_log(api: RunningApi) -> None:
+    person, other = api.person(), api.person()
     count = "SELECT count(*), count(address) FROM audit_entry WHERE actor_id = ?"
-    ((before, _),) = rows(house, count, person.id)
+    ((before, _),) = rows(api, count, person.id)
     erase(person)
-    ((after, addresses),) = rows(house, count, person.id)
+    ((after, addresses),) = rows(api, count, person.id)
     assert int(str(after)) > int(str(before))
     assert addresses == 0
-    assert rows(house, count, other.id) == [(1, 1)]
+    assert rows(api, count, other.id) == [(1, 1)]

@@ -1,4 +1,4 @@
-"""Wrong passwords are counted wherever one is asked for."""
+"""Limits on wrong passwords."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.app.accounts.test_registration import slug
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 
 ME = "/api/v1/users/me"
 LIMIT = 10  # of LOGIN_FAILURES_PER_QUARTER_HOUR, by default
@@ -14,9 +14,9 @@ WRONG, RIGHT = "wrong horse battery", "correct horse battery"
 BODIES = {"password": {"new_password": "staple battery horse"}, "email": {"new_email": "x@example.com"}, "erase": {}}
 
 
-def let_through(guess: Callable[[], httpx.Response], answer: tuple[int, str]) -> int:
-    """How many guesses are answered so before one is refused."""
-    for number in range(2 * LIMIT + 1):  # a window may end in between
+def count_until_refused(guess: Callable[[], httpx.Response], answer: tuple[int, str]) -> int:
+    """Return how many attempts got this answer before one was refused."""
+    for number in range(2 * LIMIT + 1):  # a new window may begin in between
         answered = guess()
         if answered.status_code == 429:
             assert slug(answered) == (429, "too-many-requests")
@@ -27,29 +27,29 @@ def let_through(guess: Callable[[], httpx.Response], answer: tuple[int, str]) ->
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_guesses_of_the_own_password_are_counted(house: House, path: str) -> None:
-    person = house.person()
+def test_wrong_current_passwords_are_limited(api: RunningApi, path: str) -> None:
+    person = api.person()
 
     def guess(path: str, password: str) -> httpx.Response:
         return person.http.post(f"{ME}/{path}", json=BODIES[path] | {"current_password": password})
 
-    assert LIMIT <= let_through(lambda: guess(path, WRONG), (403, "wrong-password")) <= 2 * LIMIT
+    assert LIMIT <= count_until_refused(lambda: guess(path, WRONG), (403, "wrong-password")) <= 2 * LIMIT
     for other in BODIES:
         assert slug(guess(other, RIGHT)) == (429, "too-many-requests")
 
 
-def test_guesses_at_the_login_are_counted(house: House) -> None:
-    person = house.person()
+def test_wrong_passwords_at_login_are_limited(api: RunningApi) -> None:
+    person = api.person()
 
     def guess(password: str) -> httpx.Response:
-        return house.anonymous.post("/api/v1/auth/login", json={"email": person.email, "password": password})
+        return api.anonymous.post("/api/v1/auth/login", json={"email": person.email, "password": password})
 
-    assert LIMIT <= let_through(lambda: guess(WRONG), (401, "invalid-credentials")) <= 2 * LIMIT
+    assert LIMIT <= count_until_refused(lambda: guess(WRONG), (401, "invalid-credentials")) <= 2 * LIMIT
     assert slug(guess(RIGHT)) == (429, "too-many-requests")
 
 
-def test_only_wrong_passwords_are_counted(house: House) -> None:
-    person, other = house.person(), house.person()
+def test_correct_passwords_are_not_limited(api: RunningApi) -> None:
+    person, other = api.person(), api.person()
     body = {"new_email": other.email, "current_password": RIGHT}
     answers = [person.http.post(f"{ME}/email", json=body) for _ in range(2 * LIMIT + 1)]
     assert {slug(answer) for answer in answers} == {(409, "email-taken")}

@@ -1,4 +1,4 @@
-"""What nobody can use any more is deleted, and nothing else."""
+"""Deletion of expired sessions and tokens."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import Session, create_engine, select
 
 from app.accounts import housekeeping
-from app.accounts.models import LoginSession, OneTimeToken, Purpose, RefreshToken, UserAccount
+from app.accounts.models import LoginSession, OneTimeToken, RefreshToken, TokenPurpose, UserAccount
 from app.kit.models import now
 
 ENDED, LIVING = -timedelta(minutes=1), timedelta(hours=1)
@@ -25,8 +25,8 @@ def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
     engine.dispose()
 
 
-def test_only_what_has_expired_is_deleted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
+def test_prune_deletes_only_expired_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "BATCH_SIZE", 2)
     account = UserAccount(email="a@example.com", password_hash="!", full_name="A")
     session.add(account)
     session.flush()
@@ -39,7 +39,7 @@ def test_only_what_has_expired_is_deleted(session: Session, monkeypatch: pytest.
             OneTimeToken(
                 token_hash=f"{number}",
                 account_id=account.id,
-                purpose=Purpose.VERIFY_EMAIL,
+                purpose=TokenPurpose.VERIFY_EMAIL,
                 email=account.email,
                 expires_at=now() + left,
             )

@@ -1,4 +1,4 @@
-"""Registration, login and the signed-in user, through HTTP."""
+"""Registration, login and the signed-in user over HTTP."""
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ def log_in(client: httpx.Client, user: dict[str, str]) -> httpx.Response:
     return client.post("/api/v1/auth/login", json={"email": user["email"], "password": user["password"]})
 
 
-def test_register_log_in_and_be_known(client: httpx.Client, server: Server) -> None:
+def test_register_log_in_and_read_me(client: httpx.Client, server: Server) -> None:
     user = new_user() | {"phone": "+4915112345678"}
     registered = client.post("/api/v1/auth/register", json=user)
     assert registered.status_code == 201
@@ -35,7 +35,7 @@ def test_register_log_in_and_be_known(client: httpx.Client, server: Server) -> N
     assert me.json() == registered.json()
 
 
-def test_an_address_registers_once_however_it_is_written(client: httpx.Client) -> None:
+def test_email_addresses_are_case_insensitive(client: httpx.Client) -> None:
     user = new_user()
     assert client.post("/api/v1/auth/register", json=user).status_code == 201
     again = client.post("/api/v1/auth/register", json=user | {"email": user["email"].upper()})
@@ -44,7 +44,7 @@ def test_an_address_registers_once_however_it_is_written(client: httpx.Client) -
 
 
 @pytest.mark.parametrize("change", [{"password": "wrong horse battery"}, {"email": "nobody@example.com"}])
-def test_wrong_credentials_are_answered_alike(client: httpx.Client, change: dict[str, str]) -> None:
+def test_login_does_not_reveal_known_addresses(client: httpx.Client, change: dict[str, str]) -> None:
     user = new_user()
     client.post("/api/v1/auth/register", json=user)
     answer = log_in(client, user | change)
@@ -52,7 +52,7 @@ def test_wrong_credentials_are_answered_alike(client: httpx.Client, change: dict
 
 
 @pytest.mark.parametrize("header", [None, "Bearer x", "Bearer a.b.c", "Basic eDp5"])
-def test_no_valid_token(client: httpx.Client, header: str | None) -> None:
+def test_request_without_a_valid_token_is_refused(client: httpx.Client, header: str | None) -> None:
     answer = client.get("/api/v1/users/me", headers={"Authorization": header} if header else {})
     problem(answer, 401)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -69,7 +69,7 @@ def test_no_valid_token(client: httpx.Client, header: str | None) -> None:
         {"email": None},
     ],
 )
-def test_wrong_fields_are_named_and_the_password_is_not_echoed(
+def test_validation_errors_name_the_field_and_hide_the_password(
     client: httpx.Client, server: Server, change: dict[str, object]
 ) -> None:
     answer = client.post("/api/v1/auth/register", json=new_user() | change)
@@ -84,7 +84,7 @@ def test_wrong_fields_are_named_and_the_password_is_not_echoed(
     ("method", "path", "status"),
     [("GET", "/nowhere", 404), ("DELETE", "/api/v1/auth/login", 405), ("GET", "/docs/x", 404)],
 )
-def test_other_errors_are_problems_too(client: httpx.Client, method: str, path: str, status: int) -> None:
+def test_framework_errors_are_problem_documents(client: httpx.Client, method: str, path: str, status: int) -> None:
     problem(client.request(method, path), status)
 
 

@@ -1,11 +1,11 @@
-"""Booking over HTTP: who is sent, when that is possible, and what a repeated order does."""
+"""Booking over HTTP: assignment, booking times, idempotency, lists and access."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.app.bookings.conftest import Company, do, problem
+from tests.app.bookings.conftest import Company, assert_problem, post_action
 from tests.app.company import at, book, day_ahead, execute, make_extra, order, rows
 
 HOUR = timedelta(hours=1)
@@ -17,13 +17,13 @@ def cleaner_of(booking: dict[str, object]) -> str:
     return str(cleaner["id"])
 
 
-def test_the_least_loaded_of_the_day_goes_then_of_the_week(company: Company) -> None:
+def test_cleaner_least_loaded_on_the_day_then_in_the_week_is_assigned(company: Company) -> None:
     ann, bob = company.hire(), company.hire()
-    monday = day_ahead(7 + (-datetime.now(UTC).weekday()) % 7)  # with days before and after it in one week
+    monday = day_ahead(7 + (-datetime.now(UTC).weekday()) % 7)
     first = company.book(at(monday, 10))
     second = company.book(at(monday, 10), allow_duplicate=True)
     assert {cleaner_of(first), cleaner_of(second)} == {ann.id, bob.id}
-    # Both have an hour on Monday; one more there makes the other the less loaded one, of the day and then of the week.
+    # Both cleaners have one hour on Monday. One more hour makes the other cleaner less loaded, that day and that week.
     busy = cleaner_of(company.book(at(monday, 12)))
     idle = ({ann.id, bob.id} - {busy}).pop()
     assert cleaner_of(company.book(at(monday, 14))) == idle
@@ -32,33 +32,35 @@ def test_the_least_loaded_of_the_day_goes_then_of_the_week(company: Company) -> 
     assert cleaner_of(company.book(at(monday + timedelta(days=1), 10))) == idle
 
 
-def test_a_visit_s_own_time_is_no_load_when_it_is_assigned_again(company: Company) -> None:
+def test_reassignment_ignores_the_load_of_the_booking_itself(company: Company) -> None:
     ann, bob = company.hire(), company.hire()
     monday = day_ahead(7 + (-datetime.now(UTC).weekday()) % 7)
-    extra = make_extra(company.house.database, company.service)
+    extra = make_extra(company.api.database, company.service)
     long = company.book(at(monday, 10), extras=[{"extra_id": extra, "quantity": 1}])
     short = company.book(at(monday + timedelta(days=1), 10))
     for booking, cleaner in ((long, ann), (short, bob)):
-        assert do(company.manager, booking, "assign", {"cleaner_id": cleaner.id}).is_success
-    # Without the visit itself Ann has less to do that week than Bob, with it more.
-    again = do(company.manager, long, "assign", {"cleaner_id": None})
+        assert post_action(company.manager, booking, "assign", {"cleaner_id": cleaner.id}).is_success
+    # That week Ann has less to do than Bob without this booking, and more with it.
+    again = post_action(company.manager, long, "assign", {"cleaner_id": None})
     assert again.status_code == 200, again.text
     assert cleaner_of(again.json()) == ann.id
 
 
-def test_nobody_goes_where_nobody_is_free(company: Company, noon: datetime) -> None:
+def test_booking_is_refused_if_no_cleaner_is_free(company: Company, noon: datetime) -> None:
     body = order(company.service, noon, allow_duplicate=True)
-    problem(book(company.client.http, body), 409, "slot-unavailable")
+    assert_problem(book(company.client.http, body), 409, "slot-unavailable")
     company.hire({noon.weekday(): [(12 * 60, 13 * 60)]})
-    problem(book(company.client.http, order(company.service, noon + timedelta(minutes=30))), 409, "slot-unavailable")
+    assert_problem(
+        book(company.client.http, order(company.service, noon + timedelta(minutes=30))), 409, "slot-unavailable"
+    )
     company.book(noon)
-    problem(book(company.client.http, body | {"allow_duplicate": True}), 409, "slot-unavailable")
-    assert rows(company.house.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
+    assert_problem(book(company.client.http, body | {"allow_duplicate": True}), 409, "slot-unavailable")
+    assert rows(company.api.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
 
 
-def test_what_was_agreed_is_kept(company: Company, noon: datetime) -> None:
+def test_booking_stores_quote_and_price(company: Company, noon: datetime) -> None:
     company.hire()
-    extra = make_extra(company.house.database, company.service)
+    extra = make_extra(company.api.database, company.service)
     booking = company.book(noon, extras=[{"extra_id": extra, "quantity": 2}])
     assert (booking["price"], booking["currency"], booking["duration_minutes"]) == (13000, "EUR", 120)
     assert [(item["kind"], item["quantity"], item["amount"]) for item in booking["quote"]["items"]] == [
@@ -68,9 +70,9 @@ def test_what_was_agreed_is_kept(company: Company, noon: datetime) -> None:
     assert datetime.fromisoformat(booking["starts_at"]) == noon
     assert datetime.fromisoformat(booking["free_cancellation_until"]) == noon - 24 * HOUR
     assert (booking["state"], booking["client"]["id"]) == ("assigned", company.client.id)
-    answer = company.client.http.get(f"/api/v1/bookings/{booking['id']}")
-    assert answer.json() == booking
-    assert answer.headers["ETag"] == '"1"'
+    response = company.client.http.get(f"/api/v1/bookings/{booking['id']}")
+    assert response.json() == booking
+    assert response.headers["ETag"] == '"1"'
     assert booking["version"] == 1
 
 
@@ -78,16 +80,16 @@ def test_notice_and_horizon(company: Company) -> None:
     company.hire()
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     soon, far = order(company.service, now + HOUR), order(company.service, now + timedelta(days=91))
-    problem(book(company.client.http, soon), 409, "too-soon")
-    problem(book(company.client.http, far), 409, "too-late")
+    assert_problem(book(company.client.http, soon), 409, "too-soon")
+    assert_problem(book(company.client.http, far), 409, "too-late")
     company.book_soon(now + HOUR)
     past = order(company.service, now - HOUR, client_id=company.client.id)
-    problem(book(company.manager.http, past), 409, "too-soon")
+    assert_problem(book(company.manager.http, past), 409, "too-soon")
     late = order(company.service, now + timedelta(days=91), client_id=company.client.id)
-    problem(book(company.manager.http, late), 409, "too-late")
+    assert_problem(book(company.manager.http, late), 409, "too-late")
 
 
-def test_a_repeated_order_books_once(company: Company, noon: datetime) -> None:
+def test_repeated_order_books_once(company: Company, noon: datetime) -> None:
     company.hire()
     company.hire()
     key, body = str(uuid.uuid4()), order(company.service, noon)
@@ -96,19 +98,19 @@ def test_a_repeated_order_books_once(company: Company, noon: datetime) -> None:
     assert first.json() == again.json()
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    problem(book(company.client.http, body | {"notes": "other"}, key), 422, "idempotency-key-reused")
-    assert rows(company.house.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
-    # The same key of somebody else is another one.
-    other = company.house.person()
+    assert_problem(book(company.client.http, body | {"notes": "other"}, key), 422, "idempotency-key-reused")
+    assert rows(company.api.database, "SELECT count(*) FROM booking WHERE client_id = ?", company.client.id) == [(1,)]
+    # Keys are scoped by account.
+    other = company.api.person()
     assert book(other.http, body, key).json()["id"] != first.json()["id"]
 
 
-def test_an_answer_that_an_older_release_has_stored_is_still_given(company: Company, noon: datetime) -> None:
+def test_response_stored_by_older_release_is_replayed(company: Company, noon: datetime) -> None:
     company.hire()
     key, body = str(uuid.uuid4()), order(company.service, noon)
     first = book(company.client.http, body, key).json()
     execute(
-        company.house.database,
+        company.api.database,
         "UPDATE idempotency_record SET answer = json_remove(answer, '$.version') WHERE key = ?",
         key,
     )
@@ -116,9 +118,9 @@ def test_an_answer_that_an_older_release_has_stored_is_still_given(company: Comp
     assert (again.status_code, again.json(), again.headers["ETag"]) == (201, first, '"1"')
 
 
-def test_an_order_needs_a_key(company: Company, noon: datetime) -> None:
-    answer = company.client.http.post("/api/v1/bookings", json=order(company.service, noon))
-    errors = problem(answer, 422, "validation-failed")["errors"]
+def test_order_requires_idempotency_key(company: Company, noon: datetime) -> None:
+    response = company.client.http.post("/api/v1/bookings", json=order(company.service, noon))
+    errors = assert_problem(response, 422, "validation-failed")["errors"]
     assert [(each["location"], each["field"].lower()) for each in errors] == [("header", "idempotency-key")]
 
 
@@ -134,24 +136,24 @@ def test_an_order_needs_a_key(company: Company, noon: datetime) -> None:
         ({"price": 1}, "price"),
     ],
 )
-def test_a_wrong_order_is_refused(company: Company, noon: datetime, change: dict[str, object], field: str) -> None:
-    answer = book(company.client.http, order(company.service, noon) | change)
-    assert [each["field"] for each in problem(answer, 422, "validation-failed")["errors"]] == [field]
+def test_invalid_order_is_refused(company: Company, noon: datetime, change: dict[str, object], field: str) -> None:
+    response = book(company.client.http, order(company.service, noon) | change)
+    assert [each["field"] for each in assert_problem(response, 422, "validation-failed")["errors"]] == [field]
 
 
-def test_whose_booking_it_is(company: Company, noon: datetime) -> None:
+def test_client_id_is_required_from_office_only(company: Company, noon: datetime) -> None:
     company.hire()
     for client_id in (company.client.id, company.manager.id):
-        answer = book(company.client.http, order(company.service, noon, client_id=client_id))
-        assert problem(answer, 422, "validation-failed")["errors"][0]["field"] == "client_id"
-    nobody: tuple[str | None, ...] = (None, company.manager.id, str(uuid.uuid4()))
-    for unknown in nobody:
-        answer = book(company.manager.http, order(company.service, noon, client_id=unknown))
-        assert problem(answer, 422, "validation-failed")["errors"][0]["field"] == "client_id"
+        response = book(company.client.http, order(company.service, noon, client_id=client_id))
+        assert assert_problem(response, 422, "validation-failed")["errors"][0]["field"] == "client_id"
+    invalid: tuple[str | None, ...] = (None, company.manager.id, str(uuid.uuid4()))
+    for invalid_id in invalid:
+        response = book(company.manager.http, order(company.service, noon, client_id=invalid_id))
+        assert assert_problem(response, 422, "validation-failed")["errors"][0]["field"] == "client_id"
     assert company.book_soon(noon)["client"]["id"] == company.client.id
 
 
-def test_the_list_covers_each_booking_once(company: Company) -> None:
+def test_list_pages_contain_each_booking_once(company: Company) -> None:
     company.hire()
     company.hire()
     booked = [
@@ -171,7 +173,7 @@ def test_the_list_covers_each_booking_once(company: Company) -> None:
     days = company.client.http.get("/api/v1/bookings", params=wanted).json()["items"]
     assert {each["id"] for each in days} == {each["id"] for each in booked[4:8]}
     assert company.client.http.get("/api/v1/bookings?state=cancelled").json()["items"] == []
-    assert company.house.person().http.get("/api/v1/bookings").json() == {"items": [], "next_cursor": None}
+    assert company.api.person().http.get("/api/v1/bookings").json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -188,18 +190,18 @@ def test_the_list_covers_each_booking_once(company: Company) -> None:
         ("cleaner_id=x", "cleaner_id"),
     ],
 )
-def test_a_wrong_query_of_the_list_is_refused(company: Company, query: str, field: str) -> None:
-    answer = company.client.http.get(f"/api/v1/bookings?{query}")
-    errors = problem(answer, 422, "validation-failed")["errors"]
+def test_invalid_list_query_is_refused(company: Company, query: str, field: str) -> None:
+    response = company.client.http.get(f"/api/v1/bookings?{query}")
+    errors = assert_problem(response, 422, "validation-failed")["errors"]
     assert [(each["location"], each["field"]) for each in errors] == [("query", field)]
 
 
-def test_others_see_nothing(company: Company, noon: datetime) -> None:
-    cleaner, other = company.hire(), company.house.person()
+def test_other_clients_cannot_access_booking(company: Company, noon: datetime) -> None:
+    cleaner, other = company.hire(), company.api.person()
     booking = company.book(noon)
     path = f"/api/v1/bookings/{booking['id']}"
     for each in (path, f"{path}/history"):
-        problem(other.http.get(each), 404, "not-found")
+        assert_problem(other.http.get(each), 404, "not-found")
         assert cleaner.http.get(each).status_code == 200
-    problem(other.http.post(f"{path}/cancel", json={}), 404, "not-found")
+    assert_problem(other.http.post(f"{path}/cancel", json={}), 404, "not-found")
     assert [each["id"] for each in cleaner.http.get("/api/v1/bookings").json()["items"]] == [booking["id"]]

@@ -1,4 +1,4 @@
-"""Many clients of several processes want the same few hours of the same few cleaners: none of them is there twice."""
+"""Concurrent clients of several server processes compete for the same hours of few cleaners; no visits overlap."""
 
 import random
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from pysqlite3 import dbapi2
 
 from tests.app.company import make_cleaner, make_service
-from tests.app.conftest import House, Redis, Server, api_server, environment_of
+from tests.app.conftest import Redis, RunningApi, Server, api_server, environment_of
 from tests.app.operations import API, World
 
 PROCESSES = 4
@@ -22,7 +22,7 @@ CLIENTS = 12
 ROUNDS = 60
 CLEANERS = 3
 STARTS = 8
-"""Half hours that everybody wants; a visit takes an hour, so that wishes overlap without being equal."""
+"""Number of half-hour start times to choose from; visits take an hour, so different start times can overlap."""
 UNLIMITED = {"REQUESTS_PER_MINUTE_PER_ADDRESS": "1000000", "REQUESTS_PER_MINUTE_PER_ACCOUNT": "1000000"}
 OVERLAPS = """
 SELECT a.id, b.id FROM booking a JOIN booking b
@@ -38,8 +38,8 @@ WHERE a.state IN ('assigned', 'in_progress') AND b.state IN ('assigned', 'in_pro
 """
 
 
-class Crowd:
-    """Clients who book, move and cancel, through any of the processes."""
+class ConcurrentClients:
+    """Clients that book, reschedule, cancel and assign through random server processes."""
 
     def __init__(self, world: World, servers: list[Server], service: str, starts: list[datetime]) -> None:
         self.world = world
@@ -47,34 +47,34 @@ class Crowd:
         self.service = service
         self.starts = starts
 
-    def act(self, number: int) -> tuple[Counter[str], list[str]]:
-        """Be one client for ROUNDS requests; returns the answers by request and status, and what was booked."""
+    def run_client(self, number: int) -> tuple[Counter[str], list[str]]:
+        """Send ROUNDS requests; return the number of responses by action and status, and the ids of the bookings."""
         chance = random.Random(number)  # noqa: S311  # the same wishes in every run
-        person = self.world.house.person()
+        person = self.world.api.person()
         token = {"Authorization": f"Bearer {self.world.token(person)}"}
         office = {"Authorization": f"Bearer {self.world.token(self.world.manager)}"}
-        answers: Counter[str] = Counter()
+        responses: Counter[str] = Counter()
         booked: list[str] = []
         with httpx.Client(timeout=40, trust_env=False) as http:
             for _ in range(ROUNDS):
                 url = chance.choice(self.servers).url + API + "/bookings"
                 what = chance.choices(["book", "move", "cancel", "assign"], [6, 2, 1, 1])[0] if booked else "book"
                 if what == "book":
-                    answer = http.post(url, json=self._order(chance), headers=token | _key())
+                    response = http.post(url, json=self._order(chance), headers=token | _key())
                 elif what == "move":
                     body = {"starts_at": chance.choice(self.starts).isoformat()}
                     path = f"{url}/{chance.choice(booked)}/reschedule"
-                    answer = http.post(path, json=body, headers=token | {"If-Match": "*"})
+                    response = http.post(path, json=body, headers=token | {"If-Match": "*"})
                 elif what == "cancel":
-                    answer = http.post(f"{url}/{booked[-1]}/cancel", json={}, headers=token)
+                    response = http.post(f"{url}/{booked[-1]}/cancel", json={}, headers=token)
                 else:
-                    answer = http.post(f"{url}/{booked[-1]}/assign", json={"cleaner_id": None}, headers=office)
-                answers[f"{what} {answer.status_code}"] += 1
-                if answer.status_code == 503:
-                    assert int(answer.headers["Retry-After"]) >= 1
-                if answer.status_code == 201:
-                    booked.append(answer.json()["id"])
-        return answers, booked
+                    response = http.post(f"{url}/{booked[-1]}/assign", json={"cleaner_id": None}, headers=office)
+                responses[f"{what} {response.status_code}"] += 1
+                if response.status_code == 503:
+                    assert int(response.headers["Retry-After"]) >= 1
+                if response.status_code == 201:
+                    booked.append(response.json()["id"])
+        return responses, booked
 
     def _order(self, chance: random.Random) -> dict[str, object]:
         return {
@@ -90,42 +90,42 @@ def _key() -> dict[str, str]:
 
 
 @pytest.mark.timeout(240)
-def test_no_cleaner_is_ever_booked_twice(tmp_path: Path, redis: Redis, migrated: Path) -> None:
+def test_concurrent_bookings_never_overlap(tmp_path: Path, redis: Redis, migrated: Path) -> None:
     shutil.copy(migrated, tmp_path / "test.db")
     environment = environment_of(tmp_path, redis) | UNLIMITED
     with ExitStack() as running:
         servers = [running.enter_context(api_server(tmp_path, environment)) for _ in range(PROCESSES)]
-        house = House(servers[0], running)
-        world = World(house)
-        with dbapi2.connect(servers[0].database) as connection:  # only these cleaners
+        api = RunningApi(servers[0], running)
+        world = World(api)
+        with dbapi2.connect(servers[0].database) as connection:
             connection.execute("UPDATE cleaner SET is_bookable = 0")
         connection.close()
         for _ in range(CLEANERS):
-            make_cleaner(house)
+            make_cleaner(api)
         first = world.next_start() + timedelta(days=3)
         starts = [first + number * timedelta(minutes=30) for number in range(STARTS)]
-        crowd = Crowd(world, servers, make_service(servers[0].database, base_minutes=60), starts)
+        clients = ConcurrentClients(world, servers, make_service(servers[0].database, base_minutes=60), starts)
         with ThreadPoolExecutor(CLIENTS) as pool:
-            outcomes = list(pool.map(crowd.act, range(CLIENTS)))
-    answers = sum((found for found, _ in outcomes), Counter[str]())
+            outcomes = list(pool.map(clients.run_client, range(CLIENTS)))
+    responses = sum((found for found, _ in outcomes), Counter[str]())
     booked = [booking for _, bookings in outcomes for booking in bookings]
-    print(f"{answers.total()} requests: {dict(answers)}")  # noqa: T201
-    assert sum(count for name, count in answers.items() if name.startswith("book")) >= 400
-    assert answers.total() >= 500
-    assert answers["book 201"] >= CLEANERS * STARTS // 2
-    assert answers["book 409"] > 100
-    statuses = {name.split()[1] for name in answers}
+    print(f"{responses.total()} requests: {dict(responses)}")  # noqa: T201
+    assert sum(count for name, count in responses.items() if name.startswith("book")) >= 400
+    assert responses.total() >= 500
+    assert responses["book 201"] >= CLEANERS * STARTS // 2
+    assert responses["book 409"] > 100
+    statuses = {name.split()[1] for name in responses}
     assert statuses <= {"200", "201", "409", "503"}
-    _see_what_is_there(tmp_path / "test.db", booked)
+    _check_consistency(tmp_path / "test.db", booked)
 
 
-def _see_what_is_there(database: Path, booked: list[str]) -> None:
+def _check_consistency(database: Path, booked: list[str]) -> None:
     connection = dbapi2.connect(database)
     assert connection.execute(OVERLAPS).fetchall() == []
     assert connection.execute(TOO_CLOSE).fetchall() == []
     assert {booking for (booking,) in connection.execute("SELECT id FROM booking")} == set(booked)
     taken = Counter(booking for (booking,) in connection.execute("SELECT booking_id FROM booking_slot"))
     active = {booking for (booking,) in connection.execute("SELECT id FROM booking WHERE state = 'assigned'")}
-    assert taken == dict.fromkeys(active, 2)  # two half hours each
+    assert taken == dict.fromkeys(active, 2)  # two slots of 30 minutes for each visit
     assert active
     connection.close()

@@ -1,4 +1,4 @@
-"""From rules and measures to quotes: plain arithmetic, for all inputs."""
+"""Calculation of quotes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def quote(
     choices: Sequence[ExtraChoice] = (),
 ) -> Quote:
     wanted: dict[str, Any] = {**(measures or {}), "extras": list(choices)}
-    return pricing.quote(of, extras, QuoteRequest(service_id=of.id, **wanted), "EUR")
+    return pricing.calculate_quote(of, extras, QuoteRequest(service_id=of.id, **wanted), "EUR")
 
 
 SERVICES = st.builds(
@@ -55,27 +55,27 @@ MEASURES = st.fixed_dictionaries(
 
 
 @given(SERVICES, EXTRA_LISTS, MEASURES, st.data())
-def test_the_total_is_the_sum_and_the_duration_whole_half_hours(
+def test_total_is_the_sum_of_items_and_duration_a_multiple_of_30_minutes(
     of: CleaningService, extras: list[ServiceExtra], measures: dict[str, int], data: st.DataObject
 ) -> None:
     chosen = [ExtraChoice(extra_id=each.id, quantity=data.draw(st.integers(1, 5))) for each in extras]
     try:
-        answer = quote(of, measures, extras, chosen)
+        result = quote(of, measures, extras, chosen)
     except VisitTooLong:
-        # Never without a reason: even rounded up, the parts add up to more.
+        # The refusal is justified: with maximum quantities, the durations exceed the maximum before rounding.
         minutes: float = of.base_minutes + of.minutes_per_room * measures["rooms"] + 60 * measures["hours"]
         minutes += of.seconds_per_square_metre * measures["square_metres"] / 60
         assert minutes + sum(each.minutes * 5 for each in extras) > MAXIMUM_MINUTES - 30
         return
-    assert answer.total == sum(item.amount for item in answer.items)
-    assert all(item.amount == item.quantity * item.unit_price >= 0 for item in answer.items)
-    assert answer.duration_minutes % 30 == 0
-    assert 30 <= answer.duration_minutes <= MAXIMUM_MINUTES
-    assert [item.quantity for item in answer.items if item.kind == "extra"] == [each.quantity for each in chosen]
+    assert result.total == sum(item.amount for item in result.items)
+    assert all(item.amount == item.quantity * item.unit_price >= 0 for item in result.items)
+    assert result.duration_minutes % 30 == 0
+    assert 30 <= result.duration_minutes <= MAXIMUM_MINUTES
+    assert [item.quantity for item in result.items if item.kind == "extra"] == [each.quantity for each in chosen]
 
 
 @given(SERVICES, MEASURES, st.sampled_from(["square_metres", "rooms", "hours"]))
-def test_more_to_clean_never_costs_less_nor_ends_earlier(
+def test_larger_measures_never_reduce_price_or_duration(
     of: CleaningService, measures: dict[str, int], grows: str
 ) -> None:
     larger = measures | {grows: measures[grows] + 1}
@@ -89,8 +89,8 @@ def test_more_to_clean_never_costs_less_nor_ends_earlier(
 
 
 @given(SERVICES, MEASURES)
-def test_exactly_the_measures_that_count_are_asked_for(of: CleaningService, measures: dict[str, int]) -> None:
-    needed = pricing.measures(of)
+def test_exactly_the_priced_or_timed_measures_are_required(of: CleaningService, measures: dict[str, int]) -> None:
+    needed = pricing.required_measures(of)
     for name in measures:
         without = {key: value for key, value in measures.items() if key != name}
         if name in needed:
@@ -105,33 +105,33 @@ def test_exactly_the_measures_that_count_are_asked_for(of: CleaningService, meas
                 continue
 
 
-def test_an_itemised_quote() -> None:
+def test_quote_is_itemised() -> None:
     of = service(base_price=1500, price_per_square_metre=150, base_minutes=20, seconds_per_square_metre=90)
     windows = extra(price=500, minutes=15)
-    answer = quote(of, {"square_metres": 61}, [windows], [ExtraChoice(extra_id=windows.id, quantity=3)])
-    assert [(item.kind, item.quantity, item.unit_price, item.amount) for item in answer.items] == [
+    result = quote(of, {"square_metres": 61}, [windows], [ExtraChoice(extra_id=windows.id, quantity=3)])
+    assert [(item.kind, item.quantity, item.unit_price, item.amount) for item in result.items] == [
         ("base", 1, 1500, 1500),
         ("square_metres", 61, 150, 9150),
         ("extra", 3, 500, 1500),
     ]
-    assert (answer.total, answer.currency) == (12150, "EUR")
-    assert answer.duration_minutes == 180  # 20 + 91.5, rounded up to 92, + 45 = 157
+    assert (result.total, result.currency) == (12150, "EUR")
+    assert result.duration_minutes == 180  # 20 + 91.5, rounded up to 92, + 45 = 157
 
 
-def test_a_second_more_than_half_an_hour_takes_an_hour() -> None:
+def test_time_for_the_area_is_rounded_up() -> None:
     of = service(seconds_per_square_metre=1)
     for seconds, minutes in ((1799, 30), (1800, 30), (1801, 60)):
         assert quote(of, {"square_metres": seconds}).duration_minutes == minutes
 
 
-def test_what_costs_and_takes_nothing_is_free_and_lasts_half_an_hour() -> None:
-    answer = quote(service())
-    assert (answer.total, answer.duration_minutes) == (0, 30)
-    assert pricing.measures(service()) == []
+def test_service_without_rates_is_free_and_lasts_30_minutes() -> None:
+    result = quote(service())
+    assert (result.total, result.duration_minutes) == (0, 30)
+    assert pricing.required_measures(service()) == []
 
 
 @pytest.mark.parametrize(("base", "hours", "fits"), [(0, 12, True), (1, 12, False), (660, 1, True), (661, 1, False)])
-def test_twelve_hours_are_the_limit(base: int, hours: int, fits: bool) -> None:  # noqa: FBT001  # a parameter of the test
+def test_longest_visit_is_twelve_hours(base: int, hours: int, fits: bool) -> None:  # noqa: FBT001  # a parameter of the test
     of = service(base_minutes=base, price_per_hour=100)
     if fits:
         assert quote(of, {"hours": hours}).duration_minutes == MAXIMUM_MINUTES
@@ -151,7 +151,7 @@ WINDOWS = extra(maximum_quantity=2)
         ([ExtraChoice(extra_id=WINDOWS.id, quantity=3)], "extras.0.quantity", "too_many"),
     ],
 )
-def test_wrong_extras_are_named(choices: list[ExtraChoice], field: str, code: str) -> None:
+def test_invalid_extras_are_reported_by_field(choices: list[ExtraChoice], field: str, code: str) -> None:
     with pytest.raises(ValidationFailed) as raised:
         quote(service(), extras=[WINDOWS], choices=choices)
     assert raised.value.errors is not None

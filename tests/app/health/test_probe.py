@@ -1,4 +1,4 @@
-"""The container's own health check, which Docker starts every few seconds."""
+"""The health check of the container, which Docker runs every few seconds."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "code"), ANSWERS.items())
-def test_only_a_replica_that_is_ready_is_healthy(
+def test_probe_succeeds_only_if_the_replica_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, code: int
 ) -> None:
     path = str(tmp_path / "api.sock")
@@ -40,14 +40,14 @@ def test_only_a_replica_that_is_ready_is_healthy(
 
 
 def processor_time(*arguments: str) -> float:
-    """Seconds that Python takes to run this."""
+    """Processor time in seconds that Python takes to run a script."""
     process = subprocess.Popen([sys.executable, "-I", "-S", *arguments])
     _, _, used = os.wait4(process.pid, 0)
     process.returncode = 0
     return used.ru_utime + used.ru_stime
 
 
-def test_it_costs_little_more_than_python_itself() -> None:
+def test_probe_costs_little_more_than_starting_python() -> None:
     check = [processor_time(probe.__file__) for _ in range(15)]
     nothing = [processor_time("-c", "pass") for _ in range(15)]
     assert median(check) < 1.5 * median(nothing)

@@ -1,4 +1,4 @@
-"""Readiness cannot lie: it sees stuck readers and a stuck writer."""
+"""Readiness and summary, also with stuck threads and refused writes."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 from sqlmodel import Session
 
 from app.health.problems import NotReady
-from app.health.service import REUSED_FOR, Health
+from app.health.service import CACHE_SECONDS, Health
 from app.kit.cache import Cache
 from app.kit.database import Database
 from app.kit.problems import DatabaseUnavailable, Problem
@@ -22,7 +22,7 @@ from app.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Two readers, and short time-outs; no Redis."""
+    """Settings with two readers, short time-outs and no Redis."""
     url = f"sqlite:///{tmp_path}/health.db"
     migrate(make_url(url), create=True)
     return Settings(
@@ -48,14 +48,14 @@ async def stuck(work: Callable[[Session], object], run: Callable[..., object]) -
         await run(work)  # type: ignore[misc]
 
 
-def test_all_is_well_but_for_redis(settings: Settings, database: Database) -> None:
+def test_summary_without_redis_is_degraded(settings: Settings, database: Database) -> None:
     health = Health(database, Cache(settings))
     summary = asyncio.run(health.summary())
     assert (summary.status, summary.checks.database, summary.checks.redis) == ("degraded", "ok", "unavailable")
 
 
-def test_writes_that_the_database_refuses_are_told(settings: Settings, database: Database) -> None:
-    """A stranger holds the write lock: reading goes on, and readiness says what does not."""
+def test_readiness_reports_refused_writes(settings: Settings, database: Database) -> None:
+    """Another process holds the write lock: reads continue, and readiness reports the refused writes."""
     health = Health(database, Cache(settings))
     path = settings.parsed_database_url.database
     assert path
@@ -64,7 +64,7 @@ def test_writes_that_the_database_refuses_are_told(settings: Settings, database:
     def write(session: Session) -> None:
         session.connection().execute(text("DELETE FROM user_account WHERE id = 0"))
 
-    async def scene() -> None:
+    async def scenario() -> None:
         stranger.execute("BEGIN IMMEDIATE")
         assert (await health.ready()).writes == "ok"
         with pytest.raises(DatabaseUnavailable):
@@ -78,12 +78,12 @@ def test_writes_that_the_database_refuses_are_told(settings: Settings, database:
         assert (await health.ready()).writes == "ok"
 
     try:
-        asyncio.run(scene())
+        asyncio.run(scenario())
     finally:
         stranger.close()
 
 
-def test_a_refused_write_says_nothing_of_later_ones(
+def test_refused_write_is_reported_only_for_a_short_time(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.kit.database.REFUSED_FOR", 0.1)
@@ -94,15 +94,15 @@ def test_a_refused_write_says_nothing_of_later_ones(
 
 
 @pytest.mark.parametrize("who", ["readers", "writer"])
-def test_threads_that_do_not_come_back_are_seen(settings: Settings, database: Database, who: str) -> None:
+def test_stuck_threads_make_the_replica_not_ready(settings: Settings, database: Database, who: str) -> None:
     gate = threading.Event()
     run, number = (database.read, 2) if who == "readers" else (database.write, 1)
     health = Health(database, Cache(settings))
 
     def hang(_: Session) -> None:
-        gate.wait(20)  # neither a query nor a lock: nothing that could be interrupted
+        gate.wait(20)  # neither a query nor a lock, so it cannot be interrupted
 
-    async def scene() -> None:
+    async def scenario() -> None:
         await health.ready()
         await asyncio.gather(*(stuck(hang, run) for _ in range(number)))
         await asyncio.sleep(0.7)
@@ -112,16 +112,16 @@ def test_threads_that_do_not_come_back_are_seen(settings: Settings, database: Da
         assert time.monotonic() - started < 3
         assert (await health.summary()).status == "unavailable"
         gate.set()
-        await asyncio.sleep(REUSED_FOR + 0.1)
+        await asyncio.sleep(CACHE_SECONDS + 0.1)
         await health.ready()
 
     try:
-        asyncio.run(scene())
+        asyncio.run(scenario())
     finally:
         gate.set()
 
 
-def test_any_number_of_looks_costs_one_check_at_a_time(settings: Settings, database: Database) -> None:
+def test_simultaneous_requests_share_one_check(settings: Settings, database: Database) -> None:
     health = Health(database, Cache(settings))
     checks = 0
     check = database.check
@@ -134,50 +134,50 @@ def test_any_number_of_looks_costs_one_check_at_a_time(settings: Settings, datab
 
     database.check = counted  # type: ignore[method-assign]
 
-    async def scene() -> None:
+    async def scenario() -> None:
         await asyncio.gather(*(health.ready() for _ in range(100)), *(health.summary() for _ in range(100)))
         assert checks == 1
         await health.ready()
         assert checks == 1
-        await asyncio.sleep(REUSED_FOR)
+        await asyncio.sleep(CACHE_SECONDS)
         await health.ready()
         assert checks == 2
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_look_that_is_given_up_spoils_nobody_elses(settings: Settings, database: Database) -> None:
+def test_cancelled_request_does_not_cancel_the_shared_check(settings: Settings, database: Database) -> None:
     health = Health(database, Cache(settings))
 
-    async def scene() -> None:
-        hasty, patient = asyncio.create_task(health.ready()), asyncio.create_task(health.ready())
+    async def scenario() -> None:
+        cancelled, waiting = asyncio.create_task(health.ready()), asyncio.create_task(health.ready())
         await asyncio.sleep(0)
-        hasty.cancel()
-        assert (await patient).writes == "ok"
+        cancelled.cancel()
+        assert (await waiting).writes == "ok"
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_readiness_does_not_wait_behind_the_reads_of_clients(settings: Settings, database: Database) -> None:
+def test_readiness_does_not_queue_behind_client_reads(settings: Settings, database: Database) -> None:
     health = Health(database, Cache(settings))
 
-    async def scene() -> None:
+    async def scenario() -> None:
         reads = [asyncio.create_task(database.read(lambda _: time.sleep(0.01))) for _ in range(100)]
         await asyncio.sleep(0.02)
         await health.ready()
         assert not all(read.done() for read in reads)
         await asyncio.gather(*reads, return_exceptions=True)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_replica_that_leaves_says_so_at_once(settings: Settings, database: Database) -> None:
+def test_draining_replica_is_not_ready(settings: Settings, database: Database) -> None:
     health = Health(database, Cache(settings))
 
-    async def scene() -> None:
+    async def scenario() -> None:
         await health.ready()
-        health.leave()
+        health.start_draining()
         with pytest.raises(NotReady):
             await health.ready()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())

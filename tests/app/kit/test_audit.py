@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from app.accounts.models import UserAccount
-from app.bookings.models import Booking
+from app.bookings.models import BookingRecord
 from app.catalog.models import CleaningService
 from app.kit import audit, sqlite
 from app.kit.models import now
@@ -139,7 +139,7 @@ def add_people(session: Session) -> None:
         session.add_all([account, service])
         session.flush()
         session.add(
-            Booking(
+            BookingRecord(
                 id=f"of the {name}",
                 reference=name,
                 client_id=name,

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from app.kit.body import REPORTED, StrictRoute
 from app.main import ROUTERS
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 
 LOGIN = "/api/v1/auth/login"
 JSON = {"Content-Type": "application/json"}
@@ -34,16 +34,16 @@ def test_every_operation_with_a_body_is_strict() -> None:
         (LOGIN, '{"\\ud800": 1, "\\ud800": 2}', "?"),
     ],
 )
-def test_a_name_that_comes_twice_in_an_object_is_refused(house: House, path: str, body: str, field: str) -> None:
-    answer = house.anonymous.post(path, content=body, headers=JSON)
+def test_a_name_that_comes_twice_in_an_object_is_refused(api: RunningApi, path: str, body: str, field: str) -> None:
+    answer = api.anonymous.post(path, content=body, headers=JSON)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation-failed")
     (error,) = answer.json()["errors"]
     assert (error["location"], error["field"], error["code"]) == ("body", field, "repeated")
 
 
-def test_an_answer_lists_only_so_many_names(house: House) -> None:
+def test_an_answer_lists_only_so_many_names(api: RunningApi) -> None:
     names = [f'"x{number}": 1' for number in range(1000)]
-    answer = house.anonymous.post(LOGIN, content="{" + ", ".join(names * 2) + "}", headers=JSON)
+    answer = api.anonymous.post(LOGIN, content="{" + ", ".join(names * 2) + "}", headers=JSON)
     assert (answer.status_code, len(answer.json()["errors"])) == (422, REPORTED)
 
 
@@ -51,11 +51,11 @@ def test_an_answer_lists_only_so_many_names(house: House) -> None:
     ("more", "field", "code"),
     [({"surprise": "1"}, "surprise", "extra_forbidden"), ({"password": "other"}, "password", "repeated")],
 )
-def test_forms_are_as_strict(house: House, more: dict[str, str], field: str, code: str) -> None:
-    person = house.person()
+def test_forms_are_as_strict(api: RunningApi, more: dict[str, str], field: str, code: str) -> None:
+    person = api.person()
     good = urlencode({"username": person.email, "password": person.password, "scope": "", "client_id": ""})
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert house.anonymous.post("/api/v1/auth/token", content=good, headers=headers).status_code == 200
-    answer = house.anonymous.post("/api/v1/auth/token", content=f"{good}&{urlencode(more)}", headers=headers)
+    assert api.anonymous.post("/api/v1/auth/token", content=good, headers=headers).status_code == 200
+    answer = api.anonymous.post("/api/v1/auth/token", content=f"{good}&{urlencode(more)}", headers=headers)
     assert answer.status_code == 422
     assert [(each["field"], each["code"]) for each in answer.json()["errors"]] == [(field, code)]

@@ -93,8 +93,8 @@ def test_an_error_rolls_everything_back(database: Database) -> None:
     assert asyncio.run(database.read(lambda session: run(session, "SELECT count(*) FROM thing"))) == [0]
 
 
-@pytest.mark.parametrize("late", [0.1, database_kit.GRACE + 0.1], ids=["the caller waits", "the caller has given up"])
-def test_a_write_that_ends_after_its_deadline_leaves_nothing(database: Database, seconds: float, late: float) -> None:
+@pytest.mark.parametrize("late", [0.1, database_kit.GRACE + 0.1], ids=["caller waits", "caller has given up"])
+def test_write_after_its_deadline_is_rolled_back(database: Database, seconds: float, late: float) -> None:
     def write(session: Session) -> None:
         insert(session, "late")
         time.sleep(seconds + late)
@@ -102,7 +102,7 @@ def test_a_write_that_ends_after_its_deadline_leaves_nothing(database: Database,
     async def scene() -> list[object]:
         with pytest.raises(DatabaseUnavailable):
             await database.write(write)
-        # In the same thread, so after the end of that write.
+        # The single writer thread runs this after that write.
         return await database.rehearse(lambda session: run(session, "SELECT name FROM thing"))
 
     assert asyncio.run(scene()) == []

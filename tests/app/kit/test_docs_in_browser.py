@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 
 _OPTIONS = (
     "--headless",
@@ -206,9 +206,9 @@ _STATES: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("state", _STATES)
-def test_docs_fit_a_phone_and_are_legible(house: House, tmp_path: Path, state: str, colours: str) -> None:
+def test_docs_fit_a_phone_and_are_legible(api: RunningApi, tmp_path: Path, state: str, colours: str) -> None:
     options = [_DARK] if colours == "dark" else []
-    found = look(tmp_path, house.server.url, *options, steps=_STATES[state])
+    found = look(tmp_path, api.server.url, *options, steps=_STATES[state])
     assert (found["inner"], found["texts"] > 100) == (375, True)
     assert found["wide"] == []
     assert found["scroll"] <= found["inner"]
@@ -217,8 +217,8 @@ def test_docs_fit_a_phone_and_are_legible(house: House, tmp_path: Path, state: s
     assert found["ground"] == ("rgb(28, 32, 34)" if colours == "dark" else "rgba(0, 0, 0, 0)")
 
 
-def test_docs_on_a_desktop_keep_their_columns(house: House, tmp_path: Path) -> None:
-    found = look(tmp_path, house.server.url, steps=_STATES["try"], size=(1280, 900))
+def test_docs_on_a_desktop_keep_their_columns(api: RunningApi, tmp_path: Path) -> None:
+    found = look(tmp_path, api.server.url, steps=_STATES["try"], size=(1280, 900))
     assert (found["wide"], found["scroll"], found["faint"]) == ([], 1280, [])
 
 

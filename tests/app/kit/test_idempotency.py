@@ -1,4 +1,4 @@
-"""A key stands for one request for a day, and for another one after that."""
+"""Idempotency keys expire after a day."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -34,30 +34,30 @@ def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
 
 
 def once(session: Session, by: str, fingerprint: str = "f") -> tuple[str, bool]:
-    """Send a request with the same key; returns whose answer it got, and whether that says so."""
+    """Send a request with the same key; return the answer's content, and whether it is marked as replayed."""
     response = Response()
     done = Attempt("key", fingerprint, response).once(session, "anonymous", Done, lambda: Done(by=by))
     return done.by, response.headers.get("Idempotency-Replayed") == "true"
 
 
-def grow_old(session: Session, age: timedelta) -> None:
-    """Let the only answer be that old."""
+def set_age(session: Session, age: timedelta) -> None:
+    """Change the age of the only stored answer."""
     session.exec(select(IdempotencyRecord)).one().created_at = now() - age
     session.flush()
 
 
-def test_a_key_is_good_for_a_day(session: Session) -> None:
+def test_key_expires_after_a_day(session: Session) -> None:
     assert once(session, "first") == ("first", False)
-    grow_old(session, LIFETIME - MINUTE)
+    set_age(session, LIFETIME - MINUTE)
     assert once(session, "second") == ("first", True)
     with pytest.raises(IdempotencyKeyReused):
         once(session, "second", "another request")
-    grow_old(session, LIFETIME + MINUTE)
+    set_age(session, LIFETIME + MINUTE)
     assert once(session, "third", "another request") == ("third", False)
     assert once(session, "fourth", "another request") == ("third", True)
 
 
-def test_answers_go_after_a_day_a_few_at_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_deletes_expired_answers_in_batches(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "PRUNE", 2)
     for number, age in enumerate((-MINUTE, MINUTE, MINUTE, MINUTE)):
         record = IdempotencyRecord(scope="anonymous", key=str(number), fingerprint="f", answer="{}")

@@ -7,7 +7,7 @@ import pytest
 
 from app.kit.problems import ValidationFailed
 from app.kit.query import NAME_LENGTH, REPORTED, QueryNames
-from tests.app.conftest import House
+from tests.app.conftest import RunningApi
 from tests.app.operations import OPERATIONS, World
 from tests.app.people import Person
 
@@ -56,9 +56,9 @@ def codes(answer: httpx.Response) -> set[tuple[str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(house: House) -> World:
+def world(api: RunningApi) -> World:
     """A small company."""
-    return World(house)
+    return World(api)
 
 
 def test_a_misspelt_filter_does_not_find_everything(world: World) -> None:
@@ -102,8 +102,8 @@ def test_every_documented_parameter_is_known_and_only_lists_may_be_repeated(worl
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"])
-def test_what_machines_ask_takes_any_query(house: House, path: str) -> None:
-    assert house.anonymous.get(f"{path}?cache-buster=1&cache-buster=2").status_code == 200
+def test_what_machines_ask_takes_any_query(api: RunningApi, path: str) -> None:
+    assert api.anonymous.get(f"{path}?cache-buster=1&cache-buster=2").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["office/bookings?state=", "office/bookings?cleaner_id=", "office/bookings?from=",

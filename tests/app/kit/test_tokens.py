@@ -47,7 +47,7 @@ def test_anything_else_is_refused(ours: Tokens, token: str) -> None:
         ours.read(token)
 
 
-def test_a_token_that_was_accepted_before_expires(ours: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_token_expires(ours: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     token = ours.issue("ann", "s1")
     expires_at = ours.read(token).expires_at
     monkeypatch.setattr("app.kit.tokens.time.time", lambda: expires_at + tokens.LEEWAY - 1)

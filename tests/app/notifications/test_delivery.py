@@ -1,4 +1,4 @@
-"""From a notification to somebody's mailbox: a real database, a real mail server, a real API."""
+"""Delivery of notifications by e-mail, with a real database, mail server and API."""
 
 import asyncio
 import shutil
@@ -35,8 +35,8 @@ def rows(file: Path) -> list[tuple[str, int, str | None]]:
         connection.close()
 
 
-async def until(condition: Condition, seconds: float = 10.0) -> None:
-    """Wait for it."""
+async def wait_until(condition: Condition, seconds: float = 10.0) -> None:
+    """Wait until the condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -45,12 +45,12 @@ async def until(condition: Condition, seconds: float = 10.0) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, migrated: Path) -> Path:
-    """A database of the newest schema."""
+    """A database with the newest schema."""
     return Path(shutil.copy(migrated, tmp_path / "test.db"))
 
 
-class Company:
-    """What tells people, put together as in the application but with short waits."""
+class NotificationSystem:
+    """The notifications, the outbox and the mail channel, connected as in the application but with short delays."""
 
     def __init__(self, file: Path, port: int | None) -> None:
         mail = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": "none"} if port else {}
@@ -61,8 +61,8 @@ class Company:
         self.outbox = Outbox(self.database, {"email": self.channel} if self.channel else {}, backoff=SOON, poll=0.05)
         self.notifications = Notifications(self.outbox, "https://example.org")
 
-    async def tell(self, *people: Recipient) -> None:
-        """Tell each of them that a booking is confirmed."""
+    async def notify_confirmed(self, *people: Recipient) -> None:
+        """Notify each recipient that a booking is confirmed."""
         for each in people:
             await self.database.write(
                 lambda session, each=each: self.notifications.notify(  # type: ignore[misc]
@@ -71,40 +71,40 @@ class Company:
             )
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the connections."""
         if self.channel:
             self.channel.close()
         self.database.close()
 
 
-Open = Callable[[int | None], Company]
+OpenSystem = Callable[[int | None], NotificationSystem]
 
 
 @pytest.fixture
-def company(file: Path) -> Iterator[Open]:
-    """Open the company on the test's database, with the mail server on this port."""
-    opened: list[Company] = []
+def open_system(file: Path) -> Iterator[OpenSystem]:
+    """Open a notification system on the test's database, with the mail server on the given port, or without one."""
+    opened: list[NotificationSystem] = []
 
-    def another(port: int | None) -> Company:
-        opened.append(Company(file, port))
+    def open_another(port: int | None) -> NotificationSystem:
+        opened.append(NotificationSystem(file, port))
         return opened[-1]
 
-    yield another
+    yield open_another
     for each in opened:
         each.close()
 
 
-def test_people_get_one_message_each_in_their_language(company: Open, file: Path) -> None:
-    async def scene(port: int) -> None:
-        ours = company(port)
-        ours.outbox.start()
-        await ours.tell(ANNA, BORIS)
-        await until(lambda: [row[0] for row in rows(file)] == ["sent", "sent"])
+def test_each_recipient_gets_one_message_in_their_language(open_system: OpenSystem, file: Path) -> None:
+    async def scenario(port: int) -> None:
+        system = open_system(port)
+        system.outbox.start()
+        await system.notify_confirmed(ANNA, BORIS)
+        await wait_until(lambda: [row[0] for row in rows(file)] == ["sent", "sent"])
         await asyncio.sleep(0.3)
-        await ours.outbox.stop()
+        await system.outbox.stop()
 
     with mail_server() as mailbox:
-        asyncio.run(scene(mailbox.port))
+        asyncio.run(scenario(mailbox.port))
     by_address = {message["To"]: message for message in mailbox.messages}
     assert len(mailbox.messages) == 2
     assert by_address[ANNA.email]["Subject"] == "Your booking AB12CD is confirmed"
@@ -113,61 +113,61 @@ def test_people_get_one_message_each_in_their_language(company: Open, file: Path
     assert "Здравствуйте, Борис!" in by_address[BORIS.email].get_content()
 
 
-def test_what_a_server_that_is_down_did_not_take_it_gets_later(company: Open, file: Path) -> None:
+def test_messages_are_delivered_after_a_mail_server_outage(open_system: OpenSystem, file: Path) -> None:
     port = free_port()
 
-    async def scene() -> None:
-        ours = company(port)
-        ours.outbox.start()
-        await ours.tell(ANNA)
-        await until(lambda: rows(file)[0][1] > 1)
+    async def scenario() -> None:
+        system = open_system(port)
+        system.outbox.start()
+        await system.notify_confirmed(ANNA)
+        await wait_until(lambda: rows(file)[0][1] > 1)
         with mail_server(port=port) as mailbox:
-            await until(lambda: rows(file)[0][0] == "sent")
-            await ours.outbox.stop()
+            await wait_until(lambda: rows(file)[0][0] == "sent")
+            await system.outbox.stop()
         assert mailbox.recipients == [[ANNA.email]]
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_an_address_that_does_not_exist_is_given_up_at_once(company: Open, file: Path) -> None:
-    async def scene(port: int) -> None:
-        ours = company(port)
-        ours.outbox.start()
-        await ours.tell(ANNA, BORIS)
-        await until(lambda: [row[0] for row in rows(file)] == ["dead", "sent"])
-        await ours.outbox.stop()
+def test_unknown_address_is_not_retried(open_system: OpenSystem, file: Path) -> None:
+    async def scenario(port: int) -> None:
+        system = open_system(port)
+        system.outbox.start()
+        await system.notify_confirmed(ANNA, BORIS)
+        await wait_until(lambda: [row[0] for row in rows(file)] == ["dead", "sent"])
+        await system.outbox.stop()
 
     with mail_server(refuse=lambda address: "550 No such user" if address == ANNA.email else None) as mailbox:
-        asyncio.run(scene(mailbox.port))
+        asyncio.run(scenario(mailbox.port))
     assert rows(file)[0] == ("dead", 1, "recipient refused: 550 No such user")
     assert mailbox.recipients == [[BORIS.email]]
 
 
-def test_two_replicas_send_each_message_once(company: Open, file: Path) -> None:
-    async def scene(port: int) -> None:
-        replicas = [company(port), company(port)]
+def test_two_replicas_send_each_message_once(open_system: OpenSystem, file: Path) -> None:
+    async def scenario(port: int) -> None:
+        replicas = [open_system(port), open_system(port)]
         for each in replicas:
             each.outbox.start()
-        await asyncio.gather(*(each.tell(*[ANNA] * 10) for each in replicas))
-        await until(lambda: [row[0] for row in rows(file)] == ["sent"] * 20, 30)
+        await asyncio.gather(*(each.notify_confirmed(*[ANNA] * 10) for each in replicas))
+        await wait_until(lambda: [row[0] for row in rows(file)] == ["sent"] * 20, 30)
         await asyncio.sleep(0.3)
         for each in replicas:
             await each.outbox.stop()
 
     with mail_server() as mailbox:
-        asyncio.run(scene(mailbox.port))
+        asyncio.run(scenario(mailbox.port))
     assert len(mailbox.messages) == 20
     assert len({message["Message-ID"] for message in mailbox.messages}) == 20
 
 
-def test_without_a_mail_server_nothing_is_written(company: Open, file: Path) -> None:
-    ours = company(None)
-    asyncio.run(ours.tell(ANNA))
-    assert not ours.notifications.can_mail
+def test_nothing_is_written_without_a_mail_server(open_system: OpenSystem, file: Path) -> None:
+    system = open_system(None)
+    asyncio.run(system.notify_confirmed(ANNA))
+    assert not system.notifications.can_mail
     assert rows(file) == []
 
 
-def test_a_mail_server_that_never_answers_leaves_the_api_alone(serve: Serve, file: Path) -> None:
+def test_hanging_mail_server_does_not_slow_the_api(serve: Serve, file: Path) -> None:
     del file  # `serve` brings its own
     with silent_server() as port:
         server = serve(
@@ -187,7 +187,7 @@ def test_a_mail_server_that_never_answers_leaves_the_api_alone(serve: Serve, fil
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as http:
-            for _ in range(5):  # while the sender hangs on the server's line
+            for _ in range(5):  # while the sender waits for the mail server
                 started = time.monotonic()
                 assert http.post("/api/v1/auth/register", json=new_user()).is_success
                 assert http.get("/health/ready").status_code == 200

@@ -1,4 +1,4 @@
-"""What the office finds: lists, the schedule of a day, figures, messages, the audit log."""
+"""The office over HTTP: lists, schedule, key figures, notifications and the audit log."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,61 +20,61 @@ from tests.app.company import (
     rows,
     stored,
 )
-from tests.app.conftest import House, open_house
+from tests.app.conftest import RunningApi, run_api
 from tests.app.people import Person
 
 Json = dict[str, Any]
 OFFICE = "/api/v1/office"
 
 
-class Company:
+class OfficeCompany:
     """Two cleaners, two clients, and the office."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.service = make_service(house.database)
-        self.manager, self.admin = house.person("manager"), house.person("admin")
-        self.ann, self.bob = house.person(), house.person()
-        self.cleaners = [make_cleaner(house, ALWAYS), make_cleaner(house, ALWAYS)]
+    def __init__(self, api: RunningApi) -> None:
+        self.api = api
+        self.service = make_service(api.database)
+        self.manager, self.admin = api.person("manager"), api.person("admin")
+        self.ann, self.bob = api.person(), api.person()
+        self.cleaners = [make_cleaner(api, ALWAYS), make_cleaner(api, ALWAYS)]
         for person, name, phone in ((self.ann, "Ann Petrova", "+14155550101"), (self.bob, "Bob Weber", None)):
             change = {"full_name": name, "phone": phone} if phone else {"full_name": name}
-            answer = person.http.patch("/api/v1/users/me", json=change, headers={"If-Match": "*"})
-            assert answer.status_code == 200, answer.text
+            response = person.http.patch("/api/v1/users/me", json=change, headers={"If-Match": "*"})
+            assert response.status_code == 200, response.text
 
     def book(self, client: Person, starts_at: datetime) -> Json:
-        """Book for a client."""
-        answer = book(self.manager.http, order(self.service, starts_at, client_id=client.id))
-        assert answer.status_code == 201, answer.text
-        booking: Json = answer.json()
+        """Book for a client, by the manager."""
+        response = book(self.manager.http, order(self.service, starts_at, client_id=client.id))
+        assert response.status_code == 201, response.text
+        booking: Json = response.json()
         return booking
 
-    def ask(self, path: str, **query: object) -> list[Json]:
-        """Return everything that the pages of a list hold, two items each."""
+    def fetch_all(self, path: str, **query: object) -> list[Json]:
+        """Fetch all pages of a list, two items a page."""
         found: list[Json] = []
         cursor: str | None = None
         while True:
             parameters = {**query, "limit": 2} | ({"cursor": cursor} if cursor else {})
-            answer = self.admin.http.get(f"{OFFICE}/{path}", params={k: str(v) for k, v in parameters.items()})
-            assert answer.status_code == 200, answer.text
-            found += answer.json()["items"]
-            cursor = answer.json()["next_cursor"]
+            response = self.admin.http.get(f"{OFFICE}/{path}", params={k: str(v) for k, v in parameters.items()})
+            assert response.status_code == 200, response.text
+            found += response.json()["items"]
+            cursor = response.json()["next_cursor"]
             if cursor is None:
                 return found
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Company]:
-    """A company of this file's own, which never finds its mail server."""
+def company(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[OfficeCompany]:
+    """A company of this module, whose mail server is down."""
     mail = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "MAIL_FROM": "office@example.com"}
-    with open_house(tmp_path_factory.mktemp("office"), migrated, mail) as house:
-        yield Company(house)
+    with run_api(tmp_path_factory.mktemp("office"), migrated, mail) as api:
+        yield OfficeCompany(api)
 
 
 def ids(bookings: list[Json]) -> list[str]:
     return [str(each["id"]) for each in bookings]
 
 
-def test_bookings_are_filtered_and_searched(company: Company) -> None:
+def test_bookings_are_filtered_and_searched(company: OfficeCompany) -> None:
     first, second = day_ahead(20), day_ahead(21)
     of_ann = [company.book(company.ann, at(first, hour)) for hour in (8, 10, 12)]
     of_bob = [company.book(company.bob, at(second, hour)) for hour in (8, 10)]
@@ -82,26 +82,26 @@ def test_bookings_are_filtered_and_searched(company: Company) -> None:
     assert company.manager.http.post(f"/api/v1/bookings/{cancelled['id']}/cancel", json={}).status_code == 200
     latest_first = ids(of_bob[::-1] + of_ann[::-1])
     period = {"from": at(first, 0).isoformat(), "to": at(second + timedelta(days=1), 0).isoformat()}
-    assert ids(company.ask("bookings", **period)) == latest_first
-    assert ids(company.ask("bookings", **period, state="cancelled")) == [cancelled["id"]]
-    assert ids(company.ask("bookings", client_id=company.ann.id)) == ids(of_ann[::-1])
-    assert ids(company.ask("bookings", client_id=company.ann.id, state="assigned")) == ids([of_ann[2], of_ann[0]])
+    assert ids(company.fetch_all("bookings", **period)) == latest_first
+    assert ids(company.fetch_all("bookings", **period, state="cancelled")) == [cancelled["id"]]
+    assert ids(company.fetch_all("bookings", client_id=company.ann.id)) == ids(of_ann[::-1])
+    assert ids(company.fetch_all("bookings", client_id=company.ann.id, state="assigned")) == ids([of_ann[2], of_ann[0]])
     for cleaner in company.cleaners:
         expected = [each["id"] for each in of_bob[::-1] + of_ann[::-1] if each["cleaner"]["id"] == cleaner.id]
-        assert ids(company.ask("bookings", **period, cleaner_id=cleaner.id)) == expected
-    assert ids(company.ask("bookings", **(period | {"to": at(second, 10).isoformat()}))) == ids(
+        assert ids(company.fetch_all("bookings", **period, cleaner_id=cleaner.id)) == expected
+    assert ids(company.fetch_all("bookings", **(period | {"to": at(second, 10).isoformat()}))) == ids(
         of_bob[:1] + of_ann[::-1]
     )
     for q in ("ann", "PETROVA", "ann petr", company.ann.email, "+14155550101", "+1415"):
-        assert set(ids(company.ask("bookings", q=q))) >= set(ids(of_ann)), q
-        assert not set(ids(company.ask("bookings", q=q))) & set(ids(of_bob)), q
-    assert ids(company.ask("bookings", q=of_bob[0]["reference"].lower())) == [of_bob[0]["id"]]
+        assert set(ids(company.fetch_all("bookings", q=q))) >= set(ids(of_ann)), q
+        assert not set(ids(company.fetch_all("bookings", q=q))) & set(ids(of_bob)), q
+    assert ids(company.fetch_all("bookings", q=of_bob[0]["reference"].lower())) == [of_bob[0]["id"]]
     for q in ("nobody", "ann weber", "trova", "%", "_"):
-        assert company.ask("bookings", q=q) == [], q
+        assert company.fetch_all("bookings", q=q) == [], q
 
 
-def test_the_schedule_of_a_day(company: Company) -> None:
-    """A day of the business: from midnight to midnight on its own clocks, visits over midnight in both."""
+def test_schedule_of_a_day(company: OfficeCompany) -> None:
+    """A day lasts from midnight to midnight in BUSINESS_TIMEZONE; a visit over midnight belongs to both days."""
     day = day_ahead(30)
     night = company.book(company.ann, at(day, 0) - timedelta(minutes=30))
     noon = company.book(company.ann, at(day, 12))
@@ -110,7 +110,7 @@ def test_the_schedule_of_a_day(company: Company) -> None:
     company.manager.http.post(f"/api/v1/bookings/{gone['id']}/cancel", json={})
     company.book(company.bob, at(day, 0) - timedelta(hours=1))  # ends at midnight
     company.book(company.bob, at(day + timedelta(days=1), 0))
-    found = company.ask("schedule", date=day)
+    found = company.fetch_all("schedule", date=day)
     assert [each["cleaner_id"] for each in found] == [each.id for each in company.cleaners]
     visits = {each["id"]: cleaner["cleaner_id"] for cleaner in found for each in cleaner["visits"]}
     assert visits == {each["id"]: each["cleaner"]["id"] for each in (night, noon, evening)}
@@ -119,7 +119,7 @@ def test_the_schedule_of_a_day(company: Company) -> None:
         assert starts == sorted(starts)
 
 
-def test_figures_of_a_period(company: Company) -> None:
+def test_figures_of_a_period(company: OfficeCompany) -> None:
     first = day_ahead(40)
     ann, bob = company.cleaners
     _insert(company, at(first, 0), 60, ann, state="completed", price=10000)
@@ -148,7 +148,7 @@ def test_figures_of_a_period(company: Company) -> None:
         assert company.manager.http.get(f"{OFFICE}/figures", params=wrong).status_code == 422
 
 
-def _insert(company: Company, start: datetime, minutes: int, cleaner: Person | None, **values: object) -> None:
+def _insert(company: OfficeCompany, start: datetime, minutes: int, cleaner: Person | None, **values: object) -> None:
     now = stored(datetime.now(UTC))
     row = {
         "id": str(uuid.uuid4()),
@@ -169,46 +169,46 @@ def _insert(company: Company, start: datetime, minutes: int, cleaner: Person | N
         "updated_at": now,
     } | values
     columns, places = ", ".join(row), ", ".join("?" * len(row))
-    execute(company.house.database, f"INSERT INTO booking ({columns}) VALUES ({places})", *row.values())  # noqa: S608
+    execute(company.api.database, f"INSERT INTO booking ({columns}) VALUES ({places})", *row.values())  # noqa: S608
 
 
-def test_dead_letters_are_sent_again(company: Company) -> None:
+def test_dead_letter_can_be_retried(company: OfficeCompany) -> None:
     message, now = str(uuid.uuid4()), stored(datetime.now(UTC))
     execute(
-        company.house.database,
+        company.api.database,
         "INSERT INTO outbox_message (id, channel, account_id, recipient, template, subject, body, state, attempts,"
         " due_at, last_error, created_at)"
         " VALUES (?, 'email', ?, 'x@example.com', 'x', 'x', 'secret', 'dead', 9, ?, 'refused', ?)",
         *(message, company.ann.id, now, now),
     )
-    (dead,) = company.ask("notifications")
+    (dead,) = company.fetch_all("notifications")
     assert (dead["id"], dead["attempts"], dead["last_error"]) == (message, 9, "refused")
     assert "secret" not in str(dead)
     retried = company.manager.http.post(f"{OFFICE}/notifications/{message}/retry")
     assert (retried.json()["state"], retried.json()["attempts"]) == ("pending", 0)
-    assert company.ask("notifications") == []
-    assert message in ids(company.ask("notifications", state="pending"))
+    assert company.fetch_all("notifications") == []
+    assert message in ids(company.fetch_all("notifications", state="pending"))
     again = company.manager.http.post(f"{OFFICE}/notifications/{message}/retry")
     assert (again.status_code, again.json()["type"]) == (409, "/problems/not-dead")
     assert company.manager.http.post(f"{OFFICE}/notifications/{uuid.uuid4()}/retry").status_code == 404
-    assert [each["action"] for each in company.ask("audit", subject_id=message)] == ["message.revived"]
+    assert [each["action"] for each in company.fetch_all("audit", subject_id=message)] == ["message.revived"]
 
 
-def test_the_audit_log_says_who_did_what(company: Company) -> None:
-    somebody = company.house.person()
+def test_audit_log_lists_actors_and_actions(company: OfficeCompany) -> None:
+    person = company.api.person()
     change = {"role": "cleaner"}
-    path = f"/api/v1/users/{somebody.id}"
+    path = f"/api/v1/users/{person.id}"
     assert company.admin.http.patch(path, json=change, headers={"If-Match": "*"}).status_code == 200
-    credentials = {"email": somebody.email, "password": "wrong"}
-    assert company.house.anonymous.post("/api/v1/auth/login", json=credentials).status_code == 401
-    found = [(each["action"], each["actor_id"]) for each in company.ask("audit", subject_id=somebody.id)]
-    assert found == [("login.failed", None), ("role.changed", company.admin.id), ("login.succeeded", somebody.id)]
-    (entry,) = company.ask("audit", subject_id=somebody.id, action="role.changed")
+    credentials = {"email": person.email, "password": "wrong"}
+    assert company.api.anonymous.post("/api/v1/auth/login", json=credentials).status_code == 401
+    found = [(each["action"], each["actor_id"]) for each in company.fetch_all("audit", subject_id=person.id)]
+    assert found == [("login.failed", None), ("role.changed", company.admin.id), ("login.succeeded", person.id)]
+    (entry,) = company.fetch_all("audit", subject_id=person.id, action="role.changed")
     assert (entry["details"]["before"], entry["details"]["after"]) == ("client", "cleaner")
     assert entry["address"] == "127.0.0.1"
     assert entry["request_id"]
-    mine = company.ask("audit", actor_id=somebody.id)
+    mine = company.fetch_all("audit", actor_id=person.id)
     assert {each["action"] for each in mine} == {"login.succeeded"}
-    everything = company.ask("audit")
+    everything = company.fetch_all("audit")
     assert [each["id"] for each in everything] == sorted((each["id"] for each in everything), reverse=True)
-    assert len(everything) == rows(company.house.database, "SELECT count(*) FROM audit_entry")[0][0]
+    assert len(everything) == rows(company.api.database, "SELECT count(*) FROM audit_entry")[0][0]

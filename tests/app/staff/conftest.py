@@ -1,4 +1,4 @@
-"""A staff without HTTP: its service on a migrated database of the test's own."""
+"""The staff service without HTTP, on a migrated database for each test."""
 
 import asyncio
 import shutil
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Company:
-    """A staff and its database."""
+    """The staff service and its database."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -45,15 +45,15 @@ class Company:
         self.staff = Staff(settings, self.database, self.accounts)
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Do it in one transaction."""
+        """Run `work` in a write transaction."""
         return asyncio.run(self.database.write(work))
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Read in one transaction."""
+        """Run `work` in a read transaction."""
         return asyncio.run(self.database.read(work))
 
     def account(self, role: str = "cleaner", name: str = "Ann Smith") -> str:
-        """Add an account, and nothing else; returns its id."""
+        """Add an account, and return its id."""
         new = identifier()
         self.write(
             lambda session: session.add(
@@ -63,7 +63,7 @@ class Company:
         return new
 
     def cleaner(self, *shifts: tuple[int, int, int]) -> str:
-        """Add a bookable cleaner who works these (weekday, first minute, last minute); returns the id."""
+        """Add a bookable cleaner with shifts of (weekday, first minute, last minute), and return the id."""
         new = self.account()
 
         def work(session: Session) -> None:
@@ -74,8 +74,10 @@ class Company:
         self.write(work)
         return new
 
-    def crowd(self, size: int, shifts: Sequence[tuple[int, int, int]], booking_id: str, slots: Sequence[int]) -> None:
-        """Add many cleaners who all work the same shifts and have the same slots taken."""
+    def add_cleaners(
+        self, size: int, shifts: Sequence[tuple[int, int, int]], booking_id: str, slots: Sequence[int]
+    ) -> None:
+        """Add many cleaners with the same shifts and the same reserved slots."""
         ids = [identifier() for _ in range(size)]
 
         def work(session: Session) -> None:
@@ -98,7 +100,7 @@ class Company:
 
 @pytest.fixture
 def company(tmp_path: Path, migrated: Path) -> Iterator[Company]:
-    """A company in Berlin without anybody."""
+    """An empty company in Berlin."""
     shutil.copy(migrated, tmp_path / "test.db")
     company = Company(
         Settings(

@@ -1,4 +1,4 @@
-"""Working hours, days off and free time over HTTP."""
+"""Working hours, days off and availability over HTTP."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.company import ALWAYS, at, day_ahead, make_cleaner, nobody_else
-from tests.app.conftest import House
+from tests.app.company import ALWAYS, at, day_ahead, make_cleaner, only_new_cleaners
+from tests.app.conftest import RunningApi
 from tests.app.people import Person
 
 Json = dict[str, Any]
@@ -16,7 +16,7 @@ MORNINGS = [{"weekday": day, "starts": "08:00", "ends": "12:00"} for day in rang
 
 
 def problem(answer: httpx.Response, status: int, slug: str) -> Json:
-    """Check that it is this problem."""
+    """Check that the answer is this problem, and return it."""
     assert answer.status_code == status, answer.text
     body: Json = answer.json()
     assert body["type"] == f"/problems/{slug}", body
@@ -24,13 +24,13 @@ def problem(answer: httpx.Response, status: int, slug: str) -> Json:
 
 
 @pytest.fixture
-def cleaner(house: House) -> Person:
-    return make_cleaner(house, ALWAYS)
+def cleaner(api: RunningApi) -> Person:
+    return make_cleaner(api, ALWAYS)
 
 
 @pytest.fixture
-def manager(house: House) -> Person:
-    return house.person("manager")
+def manager(api: RunningApi) -> Person:
+    return api.person("manager")
 
 
 def hours(cleaner: Person) -> str:
@@ -41,7 +41,7 @@ def days_off(cleaner: Person) -> str:
     return f"/api/v1/cleaners/{cleaner.id}/days-off"
 
 
-def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manager: Person) -> None:
+def test_replacing_working_hours_requires_the_current_version(cleaner: Person, manager: Person) -> None:
     seen = manager.http.get(hours(cleaner))
     assert seen.json()["timezone"] == "Europe/Berlin"
     tag = seen.headers["ETag"]
@@ -52,7 +52,7 @@ def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manage
     assert changed.json()["hours"] == MORNINGS
     assert changed.headers["ETag"] != tag
     problem(cleaner.http.put(hours(cleaner), json=body, headers={"If-Match": tag}), 412, "precondition-failed")
-    # Cleaners look after their own hours.
+    # Cleaners can change their own hours.
     own = cleaner.http.put(hours(cleaner), json={"hours": []}, headers={"If-Match": changed.headers["ETag"]})
     assert own.json()["hours"] == []
 
@@ -69,23 +69,23 @@ def test_working_hours_are_replaced_by_who_has_seen_them(cleaner: Person, manage
     ],
     ids=["weekday", "backwards", "time", "end", "overlap", "text"],
 )
-def test_wrong_hours_are_refused_and_change_nothing(cleaner: Person, hours_: list[Json]) -> None:
+def test_invalid_working_hours_are_refused(cleaner: Person, hours_: list[Json]) -> None:
     before = cleaner.http.get(hours(cleaner)).json()
     refused = cleaner.http.put(hours(cleaner), json={"hours": hours_}, headers={"If-Match": "*"})
     assert problem(refused, 422, "validation-failed")["errors"][0]["field"].startswith("hours")
     assert cleaner.http.get(hours(cleaner)).json() == before
 
 
-def test_a_key_of_one_path_is_none_of_another(house: House, manager: Person) -> None:
+def test_idempotency_key_cannot_be_reused_on_another_path(api: RunningApi, manager: Person) -> None:
     body = {"first_day": str(day_ahead(20)), "last_day": str(day_ahead(20)), "reason": ""}
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    one, other = house.person("cleaner"), house.person("cleaner")
+    one, other = api.person("cleaner"), api.person("cleaner")
     assert manager.http.post(days_off(one), json=body, headers=key).status_code == 201
     problem(manager.http.post(days_off(other), json=body, headers=key), 422, "idempotency-key-reused")
     assert manager.http.get(days_off(other)).json()["items"] == []
 
 
-def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) -> None:
+def test_days_off_can_be_added_and_removed(api: RunningApi, cleaner: Person, manager: Person) -> None:
     first = day_ahead(20)
     body = {"first_day": str(first), "last_day": str(first + timedelta(days=1)), "reason": "Holiday"}
     key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -96,7 +96,7 @@ def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) ->
     refused = problem(cleaner.http.post(days_off(cleaner), json=body), 409, "duplicate-day-off")
     assert refused["existing_id"] == added.json()["id"]
     assert [each["id"] for each in manager.http.get(days_off(cleaner)).json()["items"]] == [added.json()["id"]]
-    assert house.person("cleaner").http.delete(added.headers["Location"]).status_code == 404
+    assert api.person("cleaner").http.delete(added.headers["Location"]).status_code == 404
     assert manager.http.delete(added.headers["Location"]).status_code == 204
     assert manager.http.delete(added.headers["Location"]).status_code == 404
     assert cleaner.http.get(days_off(cleaner)).json()["items"] == []
@@ -111,25 +111,25 @@ def test_days_off_come_and_go(house: House, cleaner: Person, manager: Person) ->
         ({"reason": "x" * 201}, "reason"),
     ],
 )
-def test_wrong_days_off_are_refused(cleaner: Person, change: Json, field: str) -> None:
+def test_invalid_days_off_are_refused(cleaner: Person, change: Json, field: str) -> None:
     body = {"first_day": "2026-03-01", "last_day": "2026-03-02"} | change
     errors = problem(cleaner.http.post(days_off(cleaner), json=body), 422, "validation-failed")["errors"]
     assert [each["field"] for each in errors] == [field]
 
 
-def test_free_time_follows_hours_and_days_off(house: House, manager: Person) -> None:
+def test_availability_follows_working_hours_and_days_off(api: RunningApi, manager: Person) -> None:
     day = day_ahead(15)
 
     def free(duration: int = 120) -> list[tuple[datetime, int]]:
         query = f"/api/v1/availability?date={day}&days=2&duration_minutes={duration}"
-        days = house.anonymous.get(query).json()["days"]
+        days = api.anonymous.get(query).json()["days"]
         assert [each["date"] for each in days] == [str(day), str(day + timedelta(days=1))]
         return [(datetime.fromisoformat(each["starts_at"]), each["cleaners"]) for each in days[0]["slots"]]
 
-    with nobody_else(house.database):
+    with only_new_cleaners(api.database):
         assert free() == []
-        ann = make_cleaner(house)
-        bob = make_cleaner(house, {day.weekday(): [(9 * 60, 12 * 60)]})
+        ann = make_cleaner(api)
+        bob = make_cleaner(api, {day.weekday(): [(9 * 60, 12 * 60)]})
         manager.http.put(hours(ann), json={"hours": MORNINGS}, headers={"If-Match": "*"})
         eight = at(day, 8)
         half = timedelta(minutes=30)
@@ -158,17 +158,17 @@ def test_free_time_follows_hours_and_days_off(house: House, manager: Person) -> 
         "date=2026-12-01&duration_minutes=60&days=100",
     ],
 )
-def test_a_wrong_question_for_free_time_is_refused(house: House, query: str) -> None:
-    problem(house.anonymous.get(f"/api/v1/availability?{query}"), 422, "validation-failed")
+def test_invalid_availability_query_is_refused(api: RunningApi, query: str) -> None:
+    problem(api.anonymous.get(f"/api/v1/availability?{query}"), 422, "validation-failed")
 
 
-def test_cleaners_see_themselves_and_clients_nobody(house: House, cleaner: Person) -> None:
-    other, client = house.person("cleaner"), house.person()
+def test_cleaners_can_read_only_themselves(api: RunningApi, cleaner: Person) -> None:
+    other, client = api.person("cleaner"), api.person()
     profile = f"/api/v1/cleaners/{cleaner.id}"
     for path in (profile, hours(cleaner), days_off(cleaner)):
         assert cleaner.http.get(path).status_code == 200
         problem(other.http.get(path), 404, "not-found")
         problem(client.http.get(path), 403, "forbidden")
-        problem(house.anonymous.get(path), 401, "invalid-token")
+        problem(api.anonymous.get(path), 401, "invalid-token")
     problem(cleaner.http.get("/api/v1/cleaners"), 403, "forbidden")
-    problem(house.person("manager").http.get(f"/api/v1/cleaners/{uuid.uuid4()}"), 404, "not-found")
+    problem(api.person("manager").http.get(f"/api/v1/cleaners/{uuid.uuid4()}"), 404, "not-found")

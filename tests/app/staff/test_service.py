@@ -1,4 +1,4 @@
-"""The staff's service: roles that change, free days, taken time, ratings, what is exported and erased."""
+"""The staff service: changes of roles, availability, reserved time, ratings, export and erasure."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,10 +9,10 @@ from sqlmodel import Session, col, select
 
 from app.kit.actor import Role
 from app.kit.problems import NotFound
-from app.staff.calendar import FreeTime, Interval, free_time, release, slot_start, take
+from app.staff.calendar import CleanerCalendar, Interval, load_calendars, release, reserve, slot_start
 from app.staff.models import BookingSlot, Cleaner, DayOff, WorkingHours
 from app.staff.schemas import Availability
-from tests.app.reviews.visits import visit
+from tests.app.reviews.bookings import insert_booking
 from tests.app.staff.conftest import Company
 
 MONDAY = date(2026, 12, 7)
@@ -21,14 +21,14 @@ NINE_TO_NOON = (0, 540, 720)
 
 
 def utc(hour: int, minute: int = 0, day: int = 7) -> datetime:
-    """A moment of December 2026; Berlin is an hour ahead."""
+    """A time in December 2026; Berlin is one hour ahead."""
     return datetime(2026, 12, day, hour, minute, tzinfo=UTC)
 
 
-def free_days(  # noqa: PLR0913, PLR0917  # a question in full
+def availability_at(  # noqa: PLR0913, PLR0917  # the arguments of the service
     company: Company, first: date, days: int, duration: int, at: datetime = BEFORE, address: str | None = None
 ) -> Availability:
-    return company.read(lambda session: company.staff.free_days(session, first, days, duration, at, address))
+    return company.read(lambda session: company.staff.availability_at(session, first, days, duration, at, address))
 
 
 def starts(answer: Availability) -> list[tuple[datetime, int]]:
@@ -48,7 +48,7 @@ def hours(company: Company, cleaner_id: str) -> set[tuple[int, int, int]]:
     return company.read(lambda session: {(row.weekday, row.starts, row.ends) for row in session.exec(query)})
 
 
-def test_who_becomes_a_cleaner_works_from_monday_to_friday(company: Company) -> None:
+def test_new_cleaner_works_from_monday_to_friday(company: Company) -> None:
     account = company.account("client")
     change_role(company, account, Role.CLEANER)
     made = cleaner(company, account)
@@ -58,14 +58,14 @@ def test_who_becomes_a_cleaner_works_from_monday_to_friday(company: Company) -> 
 
 
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.MANAGER, Role.ADMIN])
-def test_other_roles_make_no_cleaner(company: Company, role: Role) -> None:
+def test_other_roles_create_no_cleaner(company: Company, role: Role) -> None:
     account = company.account("client")
     change_role(company, account, role)
     assert cleaner(company, account) is None
 
 
 @pytest.mark.parametrize(("role", "is_active"), [(Role.CLIENT, True), (Role.CLEANER, False), (Role.MANAGER, False)])
-def test_bookable_is_who_is_an_active_cleaner_and_hours_are_kept(
+def test_only_active_cleaners_are_bookable_and_working_hours_are_kept(
     company: Company, role: Role, *, is_active: bool
 ) -> None:
     account = company.cleaner(NINE_TO_NOON)
@@ -73,7 +73,7 @@ def test_bookable_is_who_is_an_active_cleaner_and_hours_are_kept(
     gone = cleaner(company, account)
     assert gone is not None
     assert not gone.is_bookable
-    assert starts(free_days(company, MONDAY, 1, 60)) == []
+    assert starts(availability_at(company, MONDAY, 1, 60)) == []
     change_role(company, account, Role.CLEANER)
     back = cleaner(company, account)
     assert back is not None
@@ -81,7 +81,7 @@ def test_bookable_is_who_is_an_active_cleaner_and_hours_are_kept(
     assert hours(company, account) == {NINE_TO_NOON}
 
 
-def test_an_inactive_account_that_becomes_a_cleaner_is_not_bookable(company: Company) -> None:
+def test_inactive_cleaner_is_not_bookable(company: Company) -> None:
     account = company.account("client")
     change_role(company, account, Role.CLEANER, is_active=False)
     made = cleaner(company, account)
@@ -89,59 +89,61 @@ def test_an_inactive_account_that_becomes_a_cleaner_is_not_bookable(company: Com
     assert not made.is_bookable
 
 
-def test_free_slots_count_the_cleaners_that_are_free_all_the_time(company: Company) -> None:
+def test_slots_count_cleaners_free_for_the_whole_visit(company: Company) -> None:
     company.cleaner(NINE_TO_NOON)
     company.cleaner((0, 600, 720))
-    answer = free_days(company, MONDAY, 2, 90)
+    answer = availability_at(company, MONDAY, 2, 90)
     assert [day.date for day in answer.days] == [MONDAY, date(2026, 12, 8)]
     assert starts(answer) == [(utc(8), 1), (utc(8, 30), 1), (utc(9), 2), (utc(9, 30), 2)]
     assert answer.days[0].slots[0].ends_at == utc(9, 30)
     assert answer.timezone == "Europe/Berlin"
 
 
-def test_a_visit_may_cross_midnight_but_belongs_to_the_day_it_begins_in(company: Company) -> None:
+def test_visit_across_midnight_belongs_to_its_first_day(company: Company) -> None:
     company.cleaner((0, 1380, 1440), (1, 0, 60))
-    answer = free_days(company, MONDAY, 2, 90)
+    answer = availability_at(company, MONDAY, 2, 90)
     assert [len(day.slots) for day in answer.days] == [2, 0]
     assert starts(answer) == [(utc(22), 1), (utc(22, 30), 1)]
 
 
-def test_days_off_are_not_free(company: Company) -> None:
+def test_days_off_are_not_available(company: Company) -> None:
     owner = company.cleaner((0, 540, 600), (1, 540, 600))
     company.write(lambda session: session.add(DayOff(cleaner_id=owner, first_day=MONDAY, last_day=MONDAY)))
-    assert starts(free_days(company, MONDAY, 2, 60)) == [(utc(8, day=8), 1)]
+    assert starts(availability_at(company, MONDAY, 2, 60)) == [(utc(8, day=8), 1)]
 
 
-def test_visits_begin_after_the_notice_and_before_the_horizon(company: Company) -> None:
+def test_availability_respects_notice_and_horizon(company: Company) -> None:
     company.cleaner(NINE_TO_NOON)
     # The defaults: 2 hours, 90 days.
-    assert starts(free_days(company, MONDAY, 1, 60, utc(7))) == [(utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
-    assert starts(free_days(company, MONDAY, 1, 60, utc(7, 1)))[0] == (utc(9, 30), 1)
+    assert starts(availability_at(company, MONDAY, 1, 60, utc(7))) == [(utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
+    assert starts(availability_at(company, MONDAY, 1, 60, utc(7, 1)))[0] == (utc(9, 30), 1)
     horizon = utc(9) - timedelta(days=90)
-    assert starts(free_days(company, MONDAY, 1, 60, horizon)) == [(utc(8), 1), (utc(8, 30), 1)]
-    assert starts(free_days(company, MONDAY, 14, 60, horizon - timedelta(days=1))) == []
-    assert starts(free_days(company, date(2200, 12, 31), 14, 60)) == []
-    assert len(free_days(company, date(2000, 1, 1), 14, 60).days) == 14
+    assert starts(availability_at(company, MONDAY, 1, 60, horizon)) == [(utc(8), 1), (utc(8, 30), 1)]
+    assert starts(availability_at(company, MONDAY, 14, 60, horizon - timedelta(days=1))) == []
+    assert starts(availability_at(company, date(2200, 12, 31), 14, 60)) == []
+    assert len(availability_at(company, date(2000, 1, 1), 14, 60).days) == 14
 
 
-def free_of(company: Company, owner: str, apart_from: str | None = None) -> FreeTime:
+def free_of(company: Company, owner: str, except_booking_id: str | None = None) -> CleanerCalendar:
     zone = company.settings.zone
-    [found] = company.read(lambda session: free_time(session, MONDAY, zone, cleaner_id=owner, apart_from=apart_from))
+    [found] = company.read(
+        lambda session: load_calendars(session, [MONDAY], zone, cleaner_id=owner, except_booking_id=except_booking_id)
+    )
     return found
 
 
-def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -> None:
+def test_reserved_time_is_not_free_until_it_is_released(company: Company) -> None:
     owner, other = company.cleaner(NINE_TO_NOON), company.cleaner(NINE_TO_NOON)
-    booking = visit(company.path, company.account("client"), owner)
+    booking = insert_booking(company.path, company.account("client"), owner)
     hour = Interval(utc(9), utc(10))
-    company.write(lambda session: take(session, owner, booking, hour))
+    company.write(lambda session: reserve(session, owner, booking, hour))
     assert not free_of(company, owner).is_free(hour)
-    assert free_of(company, owner, apart_from=booking).is_free(hour)
+    assert free_of(company, owner, except_booking_id=booking).is_free(hour)
     assert free_of(company, other).is_free(hour)
     travelling = [(utc(8), 1), (utc(8, 30), 1), (utc(9), 1), (utc(9, 30), 1), (utc(10), 1)]
-    assert starts(free_days(company, MONDAY, 1, 60)) == travelling
-    assert starts(free_days(company, MONDAY, 1, 60, address="Street 2")) == travelling
-    assert starts(free_days(company, MONDAY, 1, 60, address="street 1")) == [
+    assert starts(availability_at(company, MONDAY, 1, 60)) == travelling
+    assert starts(availability_at(company, MONDAY, 1, 60, address="Street 2")) == travelling
+    assert starts(availability_at(company, MONDAY, 1, 60, address="street 1")) == [
         (utc(8), 2),
         (utc(8, 30), 1),
         (utc(9), 1),
@@ -150,22 +152,22 @@ def test_time_that_is_taken_is_not_free_until_it_is_released(company: Company) -
     ]
     overlapping = Interval(utc(9, 30), utc(10, 30))
     with pytest.raises(IntegrityError):
-        company.write(lambda session: take(session, owner, booking, overlapping))
+        company.write(lambda session: reserve(session, owner, booking, overlapping))
     company.write(lambda session: release(session, owner, booking, hour))
     assert free_of(company, owner).is_free(hour)
 
 
-def test_only_the_booking_s_own_time_is_released(company: Company) -> None:
+def test_release_frees_only_the_slots_of_its_booking(company: Company) -> None:
     owner, client = company.cleaner(NINE_TO_NOON), company.account("client")
-    first, second = visit(company.path, client, owner), visit(company.path, client, owner)
-    company.write(lambda session: take(session, owner, first, Interval(utc(8), utc(9))))
-    company.write(lambda session: take(session, owner, second, Interval(utc(9), utc(10))))
+    first, second = insert_booking(company.path, client, owner), insert_booking(company.path, client, owner)
+    company.write(lambda session: reserve(session, owner, first, Interval(utc(8), utc(9))))
+    company.write(lambda session: reserve(session, owner, second, Interval(utc(9), utc(10))))
     company.write(lambda session: release(session, owner, first, Interval(utc(8), utc(10))))
     left = company.read(lambda session: session.exec(select(BookingSlot.slot).order_by(col(BookingSlot.slot))).all())
     assert [slot_start(slot) for slot in left] == [utc(9), utc(9, 30)]
 
 
-def test_a_profile_has_the_average_of_all_ratings(company: Company) -> None:
+def test_profile_shows_the_average_rating(company: Company) -> None:
     owner = company.account(name="Anna Petrova")
     change_role(company, owner, Role.CLEANER)
     assert company.read(lambda session: company.staff.profile(session, owner)).rating is None
@@ -183,7 +185,7 @@ def test_a_profile_has_the_average_of_all_ratings(company: Company) -> None:
         company.read(lambda session: company.staff.profile(session, unknown))
 
 
-def test_reasons_are_exported_and_erased(company: Company) -> None:
+def test_reasons_of_days_off_are_exported_and_erased(company: Company) -> None:
     owner, other = company.cleaner(NINE_TO_NOON), company.cleaner(NINE_TO_NOON)
 
     def add(session: Session) -> None:
@@ -205,25 +207,25 @@ def test_reasons_are_exported_and_erased(company: Company) -> None:
     assert not erased.is_bookable
 
 
-def test_free_time_takes_as_many_statements_for_two_hundred_cleaners_as_for_one(company: Company) -> None:
+def test_number_of_statements_does_not_depend_on_the_number_of_cleaners(company: Company) -> None:
     client, first = company.account("client"), company.cleaner()
-    booking = visit(company.path, client, first)
+    booking = insert_booking(company.path, client, first)
     begin = int(utc(0).timestamp()) // 1800
     taken = [begin + day * 48 + slot for day in range(14) for slot in range(14, 34) if slot % 5]
 
     def ask(session: Session) -> tuple[Availability, int]:
         statements = []
 
-        def hear(*execution: object) -> None:
+        def record(*execution: object) -> None:
             statements.append(execution[2])
 
-        event.listen(session.get_bind(), "before_cursor_execute", hear)
-        answer = company.staff.free_days(session, MONDAY, 14, 30, BEFORE, "Street 1")
-        event.remove(session.get_bind(), "before_cursor_execute", hear)
+        event.listen(session.get_bind(), "before_cursor_execute", record)
+        answer = company.staff.availability_at(session, MONDAY, 14, 30, BEFORE, "Street 1")
+        event.remove(session.get_bind(), "before_cursor_execute", record)
         return answer, len(statements)
 
     _, of_one = company.read(ask)
-    company.crowd(200, [(day, 480, 1080) for day in range(7)], booking, taken)
+    company.add_cleaners(200, [(day, 480, 1080) for day in range(7)], booking, taken)
     answer, of_many = company.read(ask)
     assert starts(answer)[0] == (utc(7, 30), 200)
     assert 0 < of_many == of_one

@@ -15,10 +15,10 @@ from types import FrameType
 from typing import NoReturn
 
 from cleaning_service_host.files import read_json
-from cleaning_service_host.units import go_into_a_unit
+from cleaning_service_host.units import run_in_systemd_unit
 from cleaning_service_release.errors import BusyError as ReleaseBusyError
 from cleaning_service_release.errors import ReleaseError
-from cleaning_service_release.release import LOCK_PATIENCE, Releaser
+from cleaning_service_release.release import LOCK_TIMEOUT, Releaser
 
 from cleaning_service_backup import workshop
 from cleaning_service_backup.drill import Drill
@@ -138,11 +138,11 @@ def _restore(settings: Settings, place: Place, options: argparse.Namespace, argu
         return OK
     if not options.here:
         # It outlives the caller, and whatever ends it, what was there before comes back.
-        go_into_a_unit(
+        run_in_systemd_unit(
             "cleaning_service_backup",
             [*arguments, "--by", options.by, "--here", *(["--file", str(wish.file)] if wish.file else [])],
-            longest=_WHOLE + PATIENCE + LOCK_PATIENCE,
-            afterwards=f"{sys.executable} -m cleaning_service_backup --directory {settings.directory} recover",
+            timeout=_WHOLE + PATIENCE + LOCK_TIMEOUT,
+            exec_stop_post=f"{sys.executable} -m cleaning_service_backup --directory {settings.directory} recover",
         )  # fmt: skip
     with place.locked("restore", _say):
         workshop.clear()
@@ -169,8 +169,8 @@ def _recover(settings: Settings, place: Place, _options: argparse.Namespace, _ar
             recover(settings, place, _say)
             return OK
         workshop.clear()
-        if place.layout.in_place():
-            Releaser(place.layout, _say).exchange_back(
+        if place.layout.is_installed():
+            Releaser(place.layout, _say).revert_data(
                 lambda: recover(settings, place, _say), "recovery", begun=place.under_way.exists()
             )
         else:

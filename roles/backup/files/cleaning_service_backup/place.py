@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.locks import HeldError, held
+from cleaning_service_host.locks import LockTimeoutError, hold_lock
 from cleaning_service_release.layout import Layout
 
 from cleaning_service_backup.errors import BackupError, BusyError
@@ -46,9 +46,11 @@ class Place:
         """
         self.top.mkdir(mode=0o700, exist_ok=True)
         try:
-            with held(self._lock, {"what": what, "pid": os.getpid()}, patience=patience, describe=_another, say=say):
+            with hold_lock(
+                self._lock, {"what": what, "pid": os.getpid()}, timeout=patience, describe=_another, log=say
+            ):
                 yield
-        except HeldError as error:
+        except LockTimeoutError as error:
             raise BusyError(f"{error} is under way and has not ended within {patience:g} s") from None
 
     @contextlib.contextmanager

@@ -166,7 +166,7 @@ class Replica:
             BackupError: nobody can tell, because the far side does not answer.
         """
         try:
-            said = run_command(["docker", "exec", CONTAINER, "litestream", *_plan_command()], _PLAN, errors=False)
+            said = run_command(["docker", "exec", CONTAINER, "litestream", *_plan_command()], _PLAN, with_stderr=False)
         except CommandError as error:
             kind = BeginAnewError if any(each in error.output for each in _LOST) else BackupError
             raise kind(f"what is at the far side cannot be restored: {_reason(error)}") from error
@@ -237,7 +237,7 @@ class Replica:
             command += ["--env", "SSL_CERT_FILE=/etc/litestream/ca.crt"]  # besides the image's own
         command += ["--entrypoint", "litestream", self._settings.image, *arguments]
         try:
-            return run_command(command, timeout, errors=False)
+            return run_command(command, timeout, with_stderr=False)
         except CommandError as error:
             raise BackupError(f"the replica cannot be restored: {_reason(error)}") from error
         finally:

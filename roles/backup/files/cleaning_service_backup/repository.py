@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cleaning_service_host.commands import CommandError, Surroundings, run_command
+from cleaning_service_host.commands import CommandContext, CommandError, run_command
 
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.settings import Keep, RepositorySettings
@@ -262,7 +262,9 @@ class Repository:
         _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = ["restic", "--password-file", str(self._key_file), *self._options, *arguments]
         try:
-            return run_command(command, timeout, errors=False, surroundings=Surroundings(directory, self._environment))
+            return run_command(
+                command, timeout, with_stderr=False, context=CommandContext(directory, self._environment)
+            )
         except CommandError as error:
             raise BackupError(f"the {self.name} repository: {_reason(error)}") from error
 

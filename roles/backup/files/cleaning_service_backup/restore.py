@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cleaning_service_host.files import read_json, write_atomically
-from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
+from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
 from cleaning_service_backup.errors import BackupError
@@ -257,7 +257,7 @@ class Restorer:
 
         Raises:
             BackupError: it was not done; what ran before runs.
-            NotReturnedError: it was not done, and a person is needed.
+            RevertFailedError: it was not done, and a person is needed.
             BusyError: of the release: one is under way and does not end.
         """
         candidates = self._sources.candidates(wish)
@@ -268,8 +268,8 @@ class Restorer:
             name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
             exchange = Exchange(self._place, directory / DATABASE, name, self._sources.replica, self._say)
             try:
-                Releaser(self._place.layout, self._say).exchange_data(exchange, by)
-            except (BusyError, NotReturnedError):
+                Releaser(self._place.layout, self._say).replace_data(exchange, by)
+            except (BusyError, RevertFailedError):
                 raise
             except ReleaseError as error:
                 raise BackupError("\n  ".join([str(error), *error.evidence])) from error

@@ -100,7 +100,7 @@ class Workshop:
                 timeout=_QUICK,
             )
             self._await_ready(url)
-            probes.canary(_REHEARSAL, url, token)
+            probes.run_canary(_REHEARSAL, url, token)
         except ReleaseError as error:
             raise BackupError(f"the API does not work with it: {error}") from error
         finally:
@@ -108,7 +108,7 @@ class Workshop:
 
     def _await_ready(self, url: str) -> None:
         deadline = time.monotonic() + _START
-        while (answer := probes.ask(url, "/health/ready")).status != 200:  # noqa: PLR2004
+        while (answer := probes.send_request(url, "/health/ready")).status != 200:  # noqa: PLR2004
             running = self._docker(*("ps", "--quiet", "--filter", f"name=^{_REHEARSAL}$"), timeout=_QUICK).strip()
             if not running or time.monotonic() > deadline:
                 said = self._docker("logs", "--tail", "3", _REHEARSAL, timeout=_QUICK, errors=True).strip()
@@ -151,7 +151,7 @@ class Workshop:
 
     def _docker(self, *arguments: str, timeout: float, errors: bool = False) -> str:
         try:
-            return run_command(["docker", *arguments], timeout, errors=errors)
+            return run_command(["docker", *arguments], timeout, with_stderr=errors)
         except CommandError as error:
             raise _FailedError(error) from error
 

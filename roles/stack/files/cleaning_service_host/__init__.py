@@ -1,1 +1,1 @@
-"""What the release program and the monitor share. Standard library only."""
+"""Code shared by the programs on the host: release, monitor and backup. Standard library only."""

@@ -1,4 +1,4 @@
-"""Commands in a process group of their own: nothing of the group outlives the command, its time-out or the caller."""
+"""Run commands, each in its own process group. The group is killed when the command ends, times out or is closed."""
 
 import contextlib
 import os
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _KILL_TIMEOUT = 5.0  # seconds; a process in uninterruptible sleep survives SIGKILL
-_SLICE = 1.0  # seconds between two signs of life while a command is waited for
+_HEARTBEAT_INTERVAL = 1.0  # seconds between two calls of `heartbeat`
 
 
 class CommandError(Exception):
-    """A command failed; the message says which and why, and ends with its last line of output.
+    """A command failed. The message names the command and the reason, and ends with the last line of output.
 
     Args:
-        reason: which and why, without the output.
-        output: what the command wrote.
+        reason: the message without the output.
+        output: the command's output.
     """
 
     def __init__(self, reason: str, output: str | None = None) -> None:
@@ -29,12 +29,12 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a command runs.
+class CommandContext:
+    """The working directory and environment of a command.
 
     Attributes:
-        directory: None for the caller's.
-        environment: variables besides the caller's.
+        directory: the working directory; None for the caller's.
+        environment: variables added to the caller's environment.
     """
 
     directory: Path | None = None
@@ -42,16 +42,16 @@ class Surroundings:
 
 
 class Command:
-    """A command that runs beside the caller.
+    """A command that runs in the background.
 
     Args:
         command: program and arguments.
         timeout: seconds, after which the whole group is killed.
-        errors: return what it writes to standard error too. It is part of what an error says in any case.
-        surroundings: other than the caller's.
+        with_stderr: whether the output includes standard error. The output of a CommandError always does.
+        context: working directory and environment, if not the caller's.
 
     Raises:
-        CommandError: it cannot be started.
+        CommandError: the command cannot be started.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Command:
         command: Sequence[str],
         timeout: float,
         *,
-        errors: bool = True,
-        surroundings: Surroundings | None = None,
+        with_stderr: bool = True,
+        context: CommandContext | None = None,
     ) -> None:
-        self._shown = " ".join(command)
+        self._command_line = " ".join(command)
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        # Memory, not pipes: a grandchild that keeps a pipe open would keep us waiting.
-        self._outputs = [os.memfd_create(name) for name in (["both"] if errors else ["output", "errors"])]
-        self._ended = -1
+        # Memory files instead of pipes: a grandchild that keeps a pipe open would block the reader.
+        self._outputs = [os.memfd_create(name) for name in (["both"] if with_stderr else ["output", "errors"])]
+        self._pidfd = -1
         try:
             self._process = subprocess.Popen(
                 command,
@@ -75,45 +75,45 @@ class Command:
                 stdout=self._outputs[0],
                 stderr=self._outputs[-1],
                 start_new_session=True,
-                cwd=surroundings.directory if surroundings else None,
-                env=os.environ | surroundings.environment if surroundings else None,
+                cwd=context.directory if context else None,
+                env=os.environ | context.environment if context else None,
             )
         except OSError as error:
-            self._let_go()
-            raise CommandError(f"`{self._shown}` cannot be run: {error.strerror}") from error
-        self._ended = os.pidfd_open(self._process.pid)
+            self._close_descriptors()
+            raise CommandError(f"`{self._command_line}` cannot be run: {error.strerror}") from error
+        self._pidfd = os.pidfd_open(self._process.pid)
 
     def wait(self, seconds: float) -> str | None:
-        """Wait at most so long for the end; return the output, or None while it goes on.
+        """Wait for the command to end; return its output, or None if it still runs after `seconds`.
 
         Raises:
-            CommandError: it failed or took too long.
+            CommandError: the command failed or timed out.
         """
         left = self._deadline - time.monotonic()
-        # Only `close` takes in the exit code: until then no other group can have the number of this one.
-        in_time = bool(select.select([self._ended], [], [], max(0.0, min(seconds, left)))[0])
+        # Only `close` reaps the process: until then, no other process group can get the same id.
+        in_time = bool(select.select([self._pidfd], [], [], max(0.0, min(seconds, left)))[0])
         if not in_time and time.monotonic() < self._deadline:
             return None
-        said = [_text(output) for output in self._outputs]
+        texts = [_text(output) for output in self._outputs]
         self.close()
         if not in_time:
-            raise CommandError(f"`{self._shown}` took longer than {self._timeout:g} s", "".join(said))
+            raise CommandError(f"`{self._command_line}` took longer than {self._timeout:g} s", "".join(texts))
         if self._process.returncode != 0:
-            raise CommandError(f"`{self._shown}` ended with {self._process.returncode}", "".join(said))
-        return said[0]
+            raise CommandError(f"`{self._command_line}` ended with {self._process.returncode}", "".join(texts))
+        return texts[0]
 
     def close(self) -> None:
-        """End what of the group has not ended."""
+        """Kill all processes of the group that still run."""
         if not self._outputs:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_TIMEOUT)
-        self._let_go()
+        self._close_descriptors()
 
-    def _let_go(self) -> None:
-        for descriptor in (*self._outputs, self._ended):
+    def _close_descriptors(self) -> None:
+        for descriptor in (*self._outputs, self._pidfd):
             if descriptor >= 0:
                 os.close(descriptor)
         self._outputs = []
@@ -122,34 +122,34 @@ class Command:
 def run_command(
     command: Sequence[str],
     timeout: float,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     *,
-    errors: bool = True,
-    surroundings: Surroundings | None = None,
+    with_stderr: bool = True,
+    context: CommandContext | None = None,
 ) -> str:
-    """Run a command to its end and return its output. An exception that passes through ends the command.
+    """Run a command and return its output. An exception raised meanwhile, as by a signal handler, kills the command.
 
     Args:
         command: program and arguments.
         timeout: seconds, after which the whole group is killed.
-        alive: called every second meanwhile.
-        errors: return what it writes to standard error too.
-        surroundings: other than the caller's.
+        heartbeat: called every second while the command runs.
+        with_stderr: whether the output includes standard error.
+        context: working directory and environment, if not the caller's.
 
     Raises:
-        CommandError: it cannot be started, fails, or takes longer.
+        CommandError: the command cannot be started, fails, or times out.
     """
-    running = Command(command, timeout, errors=errors, surroundings=surroundings)
+    running = Command(command, timeout, with_stderr=with_stderr, context=context)
     try:
-        while (said := running.wait(_SLICE)) is None:
-            alive()
+        while (output := running.wait(_HEARTBEAT_INTERVAL)) is None:
+            heartbeat()
     finally:
         running.close()
-    return said
+    return output
 
 
 def last_line(output: str) -> str:
-    """Return the last line that is not empty; nothing where there is none."""
+    """Return the last non-empty line, or an empty string."""
     return output.strip().rpartition("\n")[2].strip()
 
 

@@ -1,4 +1,4 @@
-"""Files that a reader, or a crash at any moment, finds as they were or as they are to be."""
+"""Atomic file writes: a reader, also one after a crash, finds either the old content or the new."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what a file holds; nothing where it is missing or damaged."""
+    """Return the JSON object in a file; an empty one if the file is missing or invalid."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -17,23 +17,23 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, data: object) -> None:
-    """Write JSON so that a reader, or a crash at any moment, sees the old file or the new one.
+    """Replace a file's content with JSON, readable by root alone.
 
     Raises:
-        OSError: it could not be written; the old file is still there.
+        OSError: the file could not be written; the old one is unchanged.
     """
     write_text_atomically(path, json.dumps(data), mode=0o600)
 
 
 def write_text_atomically(path: Path, text: str, *, mode: int) -> None:
-    """Write a text in the same way, with the given permissions.
+    """Replace a file's content with a text, and set its mode.
 
     Raises:
-        OSError: it could not be written; the old file is still there.
+        OSError: the file could not be written; the old one is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Nobody else can open it before it has its mode.
+        # Other users must not be able to open the file before its mode is set.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), mode)

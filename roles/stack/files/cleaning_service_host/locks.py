@@ -1,4 +1,4 @@
-"""Locks between programs of this server; the kernel lets go of one with the process that holds it."""
+"""File locks between programs of this host. The kernel releases a lock when its process ends."""
 
 import contextlib
 import fcntl
@@ -10,36 +10,36 @@ from typing import Any
 
 from cleaning_service_host.files import read_json
 
-_LOOK = 0.5  # seconds between two attempts
+_POLL_INTERVAL = 0.5  # seconds between two attempts
 
 
-class HeldError(Exception):
-    """Another process holds the lock and does not let go of it; the text says who."""
+class LockTimeoutError(Exception):
+    """Another process has held the lock for too long; the message describes that process."""
 
 
 @contextlib.contextmanager
-def held(
+def hold_lock(
     path: Path,
     owner: Mapping[str, object],
     *,
-    patience: float,
+    timeout: float,
     describe: Callable[[Mapping[str, Any]], str],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Iterator[None]:
-    """Hold a lock.
+    """Hold an exclusive lock; wait for it if another process holds it.
 
     Args:
-        path: of its file.
-        owner: what others are told of this process, written into the file.
-        patience: seconds to wait for another process.
-        describe: makes of another process's `owner` how a sentence names it; of nothing where that cannot be read.
-        say: told whom this process waits for, once.
+        path: the lock file.
+        owner: description of this process for others, written to the lock file.
+        timeout: seconds to wait for another process.
+        describe: turns another process's `owner`, empty if unreadable, into a noun phrase for messages.
+        log: called once with a message if this process has to wait.
 
     Raises:
-        HeldError: another process has not let go of it in that time.
+        LockTimeoutError: another process did not release the lock in time.
     """
     with path.open("a+", encoding="utf-8") as file:
-        deadline, told = time.monotonic() + patience, False
+        deadline, logged = time.monotonic() + timeout, False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,11 +47,11 @@ def held(
             except BlockingIOError:
                 who = describe(read_json(path))
                 if time.monotonic() >= deadline:
-                    raise HeldError(who) from None
-                if not told:
-                    say(f"waiting for {who}")
-                    told = True
-                time.sleep(_LOOK)
+                    raise LockTimeoutError(who) from None
+                if not logged:
+                    log(f"waiting for {who}")
+                    logged = True
+                time.sleep(_POLL_INTERVAL)
         file.seek(0)
         file.truncate()
         json.dump(dict(owner), file)

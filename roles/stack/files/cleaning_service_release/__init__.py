@@ -1,4 +1,4 @@
-"""Brings what the playbook wants into service, one container after the other, and back when it does not work.
+"""Rolling releases: replaces the containers one by one, and restores the previous release if the new one fails.
 
-Standard library only. Runs on the server, so a release ends well whatever becomes of the laptop that began it.
+Standard library only. It runs on the server, so a release survives the loss of the operator's connection.
 """

@@ -13,38 +13,38 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from cleaning_service_host.units import go_into_a_unit
+from cleaning_service_host.units import run_in_systemd_unit
 
 from cleaning_service_release import owners
-from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError, SupersededError
+from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError, SupersededError
 from cleaning_service_release.journal import Journal, api_image
 from cleaning_service_release.layout import Layout, origin
-from cleaning_service_release.release import LOCK_PATIENCE, RETURN, WHOLE, Order, Releaser
+from cleaning_service_release.release import LOCK_TIMEOUT, REVERT_TIMEOUT, TOTAL_TIMEOUT, Operation, Releaser
 
 UNCHANGED = "unchanged"
-# Exit codes. 1 is what Python and systemd end with when something unforeseen happens.
-NOT_RETURNED, RETURNED, USAGE, BUSY, SUPERSEDED = 2, 10, 64, 75, 76
-_ENDINGS = {NotReturnedError: NOT_RETURNED, SupersededError: SUPERSEDED}
-_LOG_SIZE = 1_000_000  # bytes
-_DIRECTORY = Path(__file__).resolve().parents[2]  # the program lies in its directory scripts/
+# 1 stays free: Python and systemd use it for unexpected failures.
+EXIT_REVERT_FAILED, EXIT_REVERTED, EXIT_USAGE, EXIT_BUSY, EXIT_SUPERSEDED = 2, 10, 64, 75, 76
+_EXIT_CODES = {RevertFailedError: EXIT_REVERT_FAILED, SupersededError: EXIT_SUPERSEDED}
+_MAXIMUM_LOG_SIZE = 1_000_000  # bytes
+_DIRECTORY = Path(__file__).resolve().parents[2]  # the program is installed in its directory scripts/
 
 
-class _Voice:
-    """Says each step to whoever listens, and writes it down; goes on when nobody listens any more."""
+class ReleaseLog:
+    """Writes each step to standard output and to the log file; continues without the output once it is closed."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
 
-    def say(self, line: str) -> None:
-        """Say one line."""
+    def write(self, line: str) -> None:
+        """Write one line."""
         try:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
         except OSError:
-            # The laptop is gone. Nothing more is written there, and the release goes on.
+            # The operator's connection is lost. The release continues, and writes to the log file alone.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         with contextlib.suppress(OSError):
-            if self._log.exists() and self._log.stat().st_size > _LOG_SIZE:
+            if self._log.exists() and self._log.stat().st_size > _MAXIMUM_LOG_SIZE:
                 self._log.replace(self._log.with_name(f"{self._log.name}.1"))
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n")
@@ -52,9 +52,9 @@ class _Voice:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say how it is used; the usual exit code means something else here."""
+        """Print the usage; argparse's own exit code 2 has another meaning here."""
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,42 +69,42 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "list":
             return _list(layout, as_json=options.json)
         if not options.here:
-            go_into_a_unit(
+            run_in_systemd_unit(
                 "cleaning_service_release", [*arguments, "--by", options.by, "--here"],
-                longest=LOCK_PATIENCE + WHOLE, to_end=RETURN,
+                timeout=LOCK_TIMEOUT + TOTAL_TIMEOUT, stop_timeout=REVERT_TIMEOUT,
             )  # fmt: skip
-        return _carry_out(layout, options)
+        return _run_operation(layout, options)
     except BusyError as error:
         sys.stderr.write(f"{error}\n")
-        return BUSY
+        return EXIT_BUSY
     except ReleaseError as error:
-        _complain(error)
-        return _ENDINGS.get(type(error), RETURNED)
+        _print_error(error)
+        return _EXIT_CODES.get(type(error), EXIT_REVERTED)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="cleaning-service-release", description=__doc__)
     parser.add_argument("--directory", type=Path, default=_DIRECTORY, help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True)
-    plan = commands.add_parser("plan", help="say what `apply` would change")
-    listing = commands.add_parser("list", help="show the kept releases and how the last ones went")
-    listing.add_argument("--json", action="store_true", help="for programs")
-    apply = commands.add_parser("apply", help="bring what the playbook has prepared into service")
+    plan = commands.add_parser("plan", help="print what `apply` would change")
+    listing = commands.add_parser("list", help="show the kept releases and the last journal entries")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    apply = commands.add_parser("apply", help="release what the playbook has prepared")
     rollback = commands.add_parser("rollback", help="go back to a kept release")
-    rollback.add_argument("release", nargs="?", help="its name in `list`; the one before the current one if left out")
-    start = commands.add_parser("start", help="start what does not run, and see that the service works")
-    mending = commands.add_parser("mend-owners", help="give the containers' user what is somebody else's in the data")
-    mending.add_argument("--check", action="store_true", help="only say what is wrong")
+    rollback.add_argument("release", nargs="?", help="its name in `list`; default: the one before the current one")
+    start = commands.add_parser("start", help="start all stopped containers and check the service")
+    mending = commands.add_parser("mend-owners", help="make the containers' user the owner of all data files")
+    mending.add_argument("--check", action="store_true", help="only print what is wrong")
     for command in (plan, apply):
-        command.add_argument("--expect", default="", help="digest of the set that is meant, for the playbook")
+        command.add_argument("--expect", default="", help="expected digest of the prepared release, for the playbook")
     for command in (apply, rollback, start):
-        command.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="who does it, for the journal")
+        command.add_argument("--by", default=os.environ.get("SUDO_USER") or "root", help="operator, for the journal")
         command.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
 def _plan(layout: Layout, expected: str) -> int:
-    layout.require(layout.wanted, expected)
+    layout.require_digest(layout.wanted, expected)
     reasons = Releaser(layout, lambda _: None).plan(layout.wanted)
     sys.stdout.write("".join(f"{reason}\n" for reason in reasons) or f"{UNCHANGED}\n")
     return 0
@@ -116,57 +116,57 @@ def _mend_owners(layout: Layout, *, check: bool) -> int:
     return 0
 
 
-def _carry_out(layout: Layout, options: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, _ended)
+def _run_operation(layout: Layout, options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.umask(0o077)
     layout.releases.mkdir(mode=0o700, exist_ok=True)
-    voice = _Voice(layout.releases / "release.log")
+    log = ReleaseLog(layout.releases / "release.log")
     begun = time.monotonic()
     if options.command == "start":
-        Releaser(layout, voice.say).start(options.by)
+        Releaser(layout, log.write).start(options.by)
         return 0
     if options.command == "apply":
-        order = Order(lambda: layout.take(options.expect), "release", options.by)
+        operation = Operation(lambda: layout.copy_wanted(options.expect), "release", options.by)
     elif options.release:
-        order = Order(lambda: kept_as(layout, options.release), "rollback", options.by)
+        operation = Operation(lambda: find_kept_release(layout, options.release), "rollback", options.by)
     else:
-        order = Order(lambda: to_go_back_to(layout), "rollback", options.by)
+        operation = Operation(lambda: find_rollback_target(layout), "rollback", options.by)
     try:
-        image = Releaser(layout, voice.say).carry_out(order)
+        image = Releaser(layout, log.write).apply(operation)
     except ReleaseError as error:
-        voice.say(f"not done: {error}")
+        log.write(f"not released: {error}")
         raise
-    voice.say(f"{image} runs, after {time.monotonic() - begun:.1f} s" if image else UNCHANGED)
+    log.write(f"{image} runs, after {time.monotonic() - begun:.1f} s" if image else UNCHANGED)
     return 0
 
 
-def kept_as(layout: Layout, name: str) -> Path:
-    """Find a kept release by its name, or by that of the release it is a copy of.
+def find_kept_release(layout: Layout, name: str) -> Path:
+    """Find a kept release by its name, or by the name of the release that it is a copy of.
 
     Raises:
-        ReleaseError: there is none of that name.
+        ReleaseError: there is no such release.
     """
     journal = Journal(layout)
     found = journal.kept()
     names = ", ".join(path.name for path in found if path != journal.current()) or "none"
-    meant = [path for path in reversed(found) if name in (path.name, origin(path))]
-    if not meant:
+    matches = [path for path in reversed(found) if name in (path.name, origin(path))]
+    if not matches:
         raise ReleaseError(f"there is no release {name}; kept are: {names}")
-    return meant[0]
+    return matches[0]
 
 
-def to_go_back_to(layout: Layout) -> Path:
-    """Find the release that ran before the current one; after a rollback, the one before that which it went back to.
+def find_rollback_target(layout: Layout) -> Path:
+    """Find the release before the current one; after a rollback, the one before the rollback's target.
 
-    Or the current one itself, where a release has failed or was interrupted, so that something else may run.
+    If the last release failed or was interrupted, the target is the current release: other containers may be running.
 
     Raises:
-        ReleaseError: none is kept.
+        ReleaseError: no earlier release is kept.
     """
     journal = Journal(layout)
     current = journal.current()
-    if current and (layout.under_way.exists() or layout.failed.exists() or layout.differing(current)):
+    if current and (layout.in_progress.exists() or layout.failed.exists() or layout.changed_paths(current)):
         return current
     earlier = journal.kept()[:-1] if current else []
     if current and origin(current) != current.name:
@@ -182,11 +182,11 @@ def _list(layout: Layout, *, as_json: bool) -> int:
     current = journal.current() if kept else None
     entries = journal.entries()
     if as_json:
-        told = {
+        listing = {
             "kept": [{"id": path.name, "image": api_image(path), "current": path == current} for path in kept],
             "last": [asdict(entry) for entry in entries[-10:]],
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(listing) + "\n")
         return 0
     for path in kept:
         sys.stdout.write(f"{'*' if path == current else ' '} {path.name}  {api_image(path)}\n")
@@ -198,11 +198,11 @@ def _list(layout: Layout, *, as_json: bool) -> int:
     return 0
 
 
-def _complain(error: ReleaseError) -> None:
+def _print_error(error: ReleaseError) -> None:
     lines = [f"{error}", *(f"  {line}" for line in error.evidence)]
     with contextlib.suppress(OSError):
         sys.stderr.write("\n".join(lines) + "\n")
 
 
-def _ended(_number: int, _frame: FrameType | None) -> None:
-    raise ReleaseError("it was told to end")
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise ReleaseError("the release was terminated")

@@ -1,14 +1,14 @@
-"""What can go wrong with a release."""
+"""Errors of a release."""
 
 from collections.abc import Sequence
 
 
 class ReleaseError(Exception):
-    """A step failed; the message says which and why.
+    """A step failed; the message names the step and the reason.
 
     Args:
         message: a sentence.
-        evidence: the last lines of what failed.
+        evidence: the last lines of the failed command's or container's output.
     """
 
     def __init__(self, message: str, evidence: Sequence[str] = ()) -> None:
@@ -16,13 +16,13 @@ class ReleaseError(Exception):
         self.evidence = list(evidence)
 
 
-class NotReturnedError(ReleaseError):
-    """The release failed, and so did the way back: a person is needed."""
+class RevertFailedError(ReleaseError):
+    """The release failed, and the previous one could not be restored: an operator has to act."""
 
 
 class SupersededError(ReleaseError):
-    """Somebody else has prepared another set since."""
+    """Another run of the playbook has prepared a different release since."""
 
 
 class BusyError(ReleaseError):
-    """Another release is under way and does not end."""
+    """Another release is in progress and has not ended in time."""

@@ -1,7 +1,7 @@
-"""Where everything lies on the server, and moving sets of files into their places.
+"""The directories on the server, and the file sets of releases.
 
-A set is what one release consists of besides its images: `wanted` (the playbook writes it), one directory for each
-kept release, and the files in place, which the containers use.
+A file set is all that a release consists of besides its images. There is one in `wanted`, which the playbook writes,
+one in each kept release's directory, and the installed one, which the containers use.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from cleaning_service_host.files import read_json, write_atomically
 
 from cleaning_service_release.errors import SupersededError
 
-# A set's name of each file or directory: its place below the service's directory.
-PLACES: Mapping[str, str] = {
+# Name of each file or directory in a file set: its installed path, relative to the service's directory.
+PATHS: Mapping[str, str] = {
     "docker-compose.stable.yml": "docker-compose.stable.yml",
     "env": ".env",
     "redis.conf": "redis/config/redis.conf",
@@ -27,116 +27,116 @@ PLACES: Mapping[str, str] = {
 }
 _CERTIFICATE = ("certificate.pem", "certificate-key.pem")
 _NEW = ".new"
-_MONITOR = "monitor.json"
-# What of the monitor's settings belongs to a release; the others, such as where alerts go, are the host's.
-_WATCHED = {"components", "canary_token"}
-_WATCHED_OF_HOST = {"certificate_name", "certificate_port"}
+_MONITOR_CONFIG = "monitor.json"
+# The monitor's settings that belong to a release. All others, such as alert channels, belong to the host.
+_MONITOR_KEYS = {"components", "canary_token"}
+_MONITOR_HOST_KEYS = {"certificate_name", "certificate_port"}
 _ORIGIN = "origin"
 
 
 class Layout:
-    """The directories of one service.
+    """The paths of one installation.
 
     Args:
-        directory: the service's, usually /opt/fastapi-backend.
+        directory: the service's directory, usually /opt/fastapi-backend.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.compose_file = directory / PLACES["docker-compose.stable.yml"]
-        self.env_file = directory / PLACES["env"]
+        self.compose_file = directory / PATHS["docker-compose.stable.yml"]
+        self.env_file = directory / PATHS["env"]
         self.database = directory / "data" / "cleaning_service_stable.db"
-        self.database_made = directory / "releases" / "database-made"
+        self.database_created = directory / "releases" / "database-made"
         self.snapshots = directory / "data" / "snapshots"
         self.wanted = directory / "wanted"
-        self.next = directory / "releases" / "next"
+        self.next_set = directory / "releases" / "next"
         self.releases = directory / "releases"
         self.previous = self.releases / "previous"
         self.journal = self.releases / "releases.jsonl"
         self.lock = self.releases / "lock"
-        self.under_way = self.releases / "under-way.json"
+        self.in_progress = self.releases / "under-way.json"
         self.failed = self.releases / "failed.json"
-        self.starts = self.releases / "starts.json"
+        self.start_times = self.releases / "starts.json"
         self.current = self.releases / "current"
 
-    def differing(self, source: Path) -> list[str]:
-        """Return the places whose content is not that of the set."""
-        return [place for name, place in PLACES.items() if _content(source / name) != _content(self.directory / place)]
+    def changed_paths(self, source: Path) -> list[str]:
+        """Return the installed paths whose content differs from the file set."""
+        return [path for name, path in PATHS.items() if _content(source / name) != _content(self.directory / path)]
 
-    def take(self, expected: str) -> Path:
-        """Copy the wanted set, which another run of the playbook may replace meanwhile; returns the copy's directory.
+    def copy_wanted(self, expected: str) -> Path:
+        """Copy the wanted file set and return the copy: another run of the playbook may replace the original meanwhile.
 
         Args:
-            expected: the digest of what is meant; nothing for whatever is there.
+            expected: the file set's digest; empty to accept any.
 
         Raises:
-            SupersededError: it is another set.
+            SupersededError: the digest differs.
         """
-        _remove(self.next)
+        _remove(self.next_set)
         if self.wanted.exists():
-            _copy(self.wanted, self.next)
-        self.require(self.next, expected)
-        return self.next
+            _copy(self.wanted, self.next_set)
+        self.require_digest(self.next_set, expected)
+        return self.next_set
 
-    def require(self, source: Path, expected: str) -> None:
-        """See that a set is the one that is meant.
+    def require_digest(self, source: Path, expected: str) -> None:
+        """Check that a file set has the expected digest; an empty one accepts any.
 
         Raises:
-            SupersededError: it is another one.
+            SupersededError: the digest differs.
         """
         if expected and digest(source) != expected:
             raise SupersededError(
-                "another run of the playbook has prepared other settings or another version since this one did: those "
-                "come into service, and this run's do not. See to it that the two agree, then run the playbook again"
+                "another run of the playbook has prepared other settings or another version since: those are released, "
+                "and this run's do not take effect. Agree with the other operator, then run the playbook again"
             )
 
-    def in_place(self) -> bool:
-        """Whether there is a set in place."""
+    def is_installed(self) -> bool:
+        """Whether a file set is installed."""
         return self.compose_file.exists() and self.env_file.exists()
 
-    def keep(self, target: Path) -> None:
-        """Copy the set in place to a directory of its own."""
+    def save_installed(self, target: Path) -> None:
+        """Copy the installed file set to a directory."""
         part = target.with_name(target.name + _NEW)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700)
-        for name, place in PLACES.items():
-            if (self.directory / place).exists():
-                _copy(self.directory / place, part / name)
+        for name, path in PATHS.items():
+            if (self.directory / path).exists():
+                _copy(self.directory / path, part / name)
         _remove(target)
         part.rename(target)
 
-    def remember_monitor(self, target: Path) -> None:
-        """Copy what the monitor watches to a kept set: its playbook writes it after the release that it belongs to."""
-        if (self.directory / _MONITOR).exists() and target.is_dir():
-            _copy(self.directory / _MONITOR, target / _MONITOR)
+    def save_monitor_config(self, target: Path) -> None:
+        """Copy the monitor's configuration to a kept release. The playbook writes it after that release."""
+        if (self.directory / _MONITOR_CONFIG).exists() and target.is_dir():
+            _copy(self.directory / _MONITOR_CONFIG, target / _MONITOR_CONFIG)
 
-    def put_monitor(self, source: Path) -> bool:
-        """Let the monitor watch what it watched then; whether that is something else than now."""
-        then, now = read_json(source / _MONITOR), read_json(self.directory / _MONITOR)
+    def restore_monitor_config(self, source: Path) -> bool:
+        """Restore a kept release's part of the monitor's configuration; return whether that changed anything."""
+        then, now = read_json(source / _MONITOR_CONFIG), read_json(self.directory / _MONITOR_CONFIG)
         if not then or not now:
             return False
         wanted = {
             **now,
-            **_only(_WATCHED, then),
-            "host": {**now.get("host", {}), **_only(_WATCHED_OF_HOST, then.get("host", {}))},
+            **_subset(_MONITOR_KEYS, then),
+            "host": {**now.get("host", {}), **_subset(_MONITOR_HOST_KEYS, then.get("host", {}))},
         }
         if wanted == now:
             return False
-        write_atomically(self.directory / _MONITOR, wanted)
+        write_atomically(self.directory / _MONITOR_CONFIG, wanted)
         return True
 
-    def renewed(self, source: Path) -> Collection[str]:
-        """Return the names of what a rollback to a set leaves in place: a certificate may have been renewed since."""
-        there = [_content(source / name) and _content(self.directory / PLACES[name]) for name in _CERTIFICATE]
-        same = _content(source / "Caddyfile") == _content(self.directory / PLACES["Caddyfile"])
-        return _CERTIFICATE if same and all(there) else ()
+    def renewed_certificate(self, source: Path) -> Collection[str]:
+        """Return the names of files that a rollback must not replace: the certificate may have been renewed since."""
+        exist = [_content(source / name) and _content(self.directory / PATHS[name]) for name in _CERTIFICATE]
+        same_domain = _content(source / "Caddyfile") == _content(self.directory / PATHS["Caddyfile"])
+        return _CERTIFICATE if same_domain and all(exist) else ()
 
-    def put(self, source: Path, *, but: Collection[str] = ()) -> None:
-        """Put a set in place, each file at once or not at all, but for what is named."""
-        for name, place in PLACES.items():
-            if name in but or _content(source / name) == _content(self.directory / place):
+    def install(self, source: Path, *, skip: Collection[str] = ()) -> None:
+        """Install a file set, except for the names in `skip`. Each file is replaced atomically."""
+        for name, path in PATHS.items():
+            if name in skip or _content(source / name) == _content(self.directory / path):
                 continue
-            target = self.directory / place
+            target = self.directory / path
             new = target.with_name(target.name + _NEW)
             _remove(new)
             if (source / name).exists():
@@ -148,7 +148,7 @@ class Layout:
 
 
 def origin(directory: Path) -> str:
-    """Return the name of the release whose set a kept one is: its own, or that which a rollback went back to."""
+    """Return the id of the release that a kept file set comes from; for a rollback's copy, its target's."""
     try:
         return (directory / _ORIGIN).read_text(encoding="utf-8").strip() or directory.name
     except OSError:
@@ -156,18 +156,18 @@ def origin(directory: Path) -> str:
 
 
 def write_origin(directory: Path, name: str) -> None:
-    """Remember that a kept set is a copy of an earlier release's."""
+    """Record that a kept file set is a copy of an earlier release's."""
     (directory / _ORIGIN).write_text(name, encoding="utf-8")
 
 
 def digest(top: Path) -> str:
-    """Return what tells whether a directory holds the same files; as the module `files` of the playbook does."""
+    """Return a digest of all paths and contents in a directory. Must equal `digest` of the Ansible module `files`."""
     files = sorted(path for path in top.rglob("*") if path.is_file())
     lines = [f"{path.relative_to(top)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _only(keys: set[str], found: Mapping[str, Any]) -> dict[str, Any]:
+def _subset(keys: set[str], found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in found if key in keys}
 
 
@@ -190,7 +190,7 @@ def _remove(path: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a directory with owner and mode; what was copied is on the disk afterwards."""
+    """Copy a file or directory with its owners and modes, and flush it to the disk."""
     if source.is_dir():
         shutil.copytree(source, target)
     else:

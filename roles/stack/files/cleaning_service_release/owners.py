@@ -1,6 +1,7 @@
-"""Owner and mode of what the containers write: no container can write a backup that root has copied back.
+"""Owner and mode of the containers' data files. Containers cannot write files that root has copied there.
 
-The walk holds on to directories, not to names, and follows no links: the containers may rename what lies in there.
+The containers can rename files and create links while this runs as root. So the walk uses directory descriptors
+instead of paths, and follows no links.
 """
 
 import os
@@ -12,27 +13,27 @@ from pathlib import Path
 from cleaning_service_release.errors import ReleaseError
 from cleaning_service_release.layout import Layout
 
-OWNED = ("data", "logs", "redis/data", "proxy/data")
-"""Directories below the service's own that are the containers' user's, with all that is in them."""
-_DIRECTORY = 0o750
+OWNED_DIRECTORIES = ("data", "logs", "redis/data", "proxy/data")
+"""Directories, relative to the service's, that belong to the containers' user with all their content."""
+_DIRECTORY_MODE = 0o750
 _USER = re.compile(r'^\s*user:\s*"?(\d+):(\d+)"?\s*$', re.MULTILINE)
-_FILE, _FOLDER = stat.S_IRUSR | stat.S_IWUSR, stat.S_IRWXU
+_FILE_ACCESS, _DIRECTORY_ACCESS = stat.S_IRUSR | stat.S_IWUSR, stat.S_IRWXU
 
 
 def mend(layout: Layout, *, check: bool = False) -> list[str]:
-    """Make the missing directories, and give the containers' user what is somebody else's; returns what was wrong.
+    """Create missing directories and correct owners and modes; return a sentence for each correction.
 
     Args:
-        layout: of the service.
-        check: only look.
+        layout: the installation.
+        check: change nothing.
 
     Raises:
-        ReleaseError: it cannot be done, or there is no compose file to take the user from.
+        ReleaseError: a correction failed, or no compose file names the user.
     """
     user, group = user_of(layout)
     found: list[str] = []
     try:
-        for place in OWNED:
+        for place in OWNED_DIRECTORIES:
             top = layout.directory / place
             if not top.is_dir():
                 found.append(f"{top} was missing")
@@ -40,7 +41,7 @@ def mend(layout: Layout, *, check: bool = False) -> list[str]:
                     continue
                 top.parent.mkdir(mode=0o755, exist_ok=True)
                 top.mkdir()
-                top.chmod(_DIRECTORY)
+                top.chmod(_DIRECTORY_MODE)
             found += _mend_tree(top, user, group, check=check)
     except OSError as error:
         raise ReleaseError(f"{error.filename} cannot be given to the user {user}: {error.strerror}") from error
@@ -48,10 +49,10 @@ def mend(layout: Layout, *, check: bool = False) -> list[str]:
 
 
 def user_of(layout: Layout) -> tuple[int, int]:
-    """Return the user and group that the containers run as.
+    """Return the user id and group id that the containers run as.
 
     Raises:
-        ReleaseError: there is no compose file to take them from.
+        ReleaseError: no compose file names them.
     """
     for file in (layout.compose_file, layout.wanted / layout.compose_file.name):
         if file.exists() and (match := _USER.search(file.read_text(encoding="utf-8"))):
@@ -60,11 +61,11 @@ def user_of(layout: Layout) -> tuple[int, int]:
 
 
 def _mend_tree(top: Path, user: int, group: int, *, check: bool) -> Iterator[str]:
-    # The top may be a link to another disk; what is below it may not lead elsewhere.
+    # The directory itself may be a link to another disk; links below it are not followed.
     for path, _, files, directory in os.fwalk(top.resolve()):
         for name in (".", *files):
             before = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            needed = _FOLDER if name == "." else _FILE
+            needed = _DIRECTORY_ACCESS if name == "." else _FILE_ACCESS
             foreign = (before.st_uid, before.st_gid) != (user, group)
             closed = not stat.S_ISLNK(before.st_mode) and before.st_mode & needed != needed
             if not foreign and not closed:
@@ -75,11 +76,11 @@ def _mend_tree(top: Path, user: int, group: int, *, check: bool) -> Iterator[str
             if foreign:
                 os.chown(name, user, group, dir_fd=directory, follow_symlinks=False)
             if closed:
-                _open_up(name, directory, needed)
+                _add_permissions(name, directory, needed)
 
 
-def _open_up(name: str, directory: int, needed: int) -> None:
-    """Add to the mode what its owner needs; of a file or directory that is opened, as a name may become a link."""
+def _add_permissions(name: str, directory: int, needed: int) -> None:
+    """Add permissions for the owner. Works on an open descriptor, since the name could be replaced by a link."""
     opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     try:
         found = os.fstat(opened)

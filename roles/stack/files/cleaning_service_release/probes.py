@@ -1,4 +1,4 @@
-"""Whether a container that was replaced does its work."""
+"""Readiness checks of replaced containers."""
 
 import contextlib
 import http.client
@@ -13,94 +13,94 @@ from cleaning_service_release import compose
 from cleaning_service_release.compose import Container, Service
 from cleaning_service_release.errors import ReleaseError
 
-PATIENCE = 60.0  # seconds that a container may take to be ready, at least, on any host
-MARGIN = 4.0  # times the slowest start that a host has shown, which a start may take there
+MINIMUM_START_TIMEOUT = 60.0  # seconds; the shortest start timeout on any host
+START_TIMEOUT_FACTOR = 4.0  # multiple of the slowest start measured on the host
 CANARY_TIMEOUT = 15.0  # seconds
 CANARY_ATTEMPTS = 3
-PROXY_PATIENCE = 15.0  # seconds; it looks at the replicas twice a second
-_LOOK = 0.2  # seconds between two looks
+PROXY_TIMEOUT = 15.0  # seconds; the proxy checks the replicas twice a second
+_POLL_INTERVAL = 0.2  # seconds
 _PROBE_TIMEOUT = 3.0  # seconds
-_RESTARTS = 2  # after so many the container will not come up
+_MAXIMUM_RESTARTS = 2  # of a container, after which its start has failed
 _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; status 0 where none came."""
+class Response:
+    """An HTTP response; status 0 if there was none."""
 
     status: int
     body: str
 
 
-def patience(allowed: float, slowest: float) -> float:
-    """Return how many seconds a container may take to be ready.
+def start_timeout(allowed: float, slowest: float) -> float:
+    """Return how many seconds a container may take to become ready.
 
     Args:
-        allowed: what the compose file allows, in seconds; with nothing shown, as long as that.
-        slowest: the slowest start that this host has shown, in seconds; 0 where it has shown none.
+        allowed: the start period in the compose file, in seconds; the limit if no start was measured yet.
+        slowest: the slowest start measured on this host, in seconds; 0 if none was measured.
     """
-    return max(PATIENCE, min(allowed, MARGIN * slowest) if slowest else allowed)
+    return max(MINIMUM_START_TIMEOUT, min(allowed, START_TIMEOUT_FACTOR * slowest) if slowest else allowed)
 
 
 def await_ready(service: Service, name: str, url: str | None, token: str, within: float) -> float:
-    """Wait until a container does its work; returns after how many seconds.
+    """Wait until a container is ready; return how many seconds that took.
 
     Args:
-        service: whose container it is.
-        name: the container.
-        url: where its HTTP answers are asked for, http://ADDRESS:PORT or unix:PATH; None for Redis.
-        token: for the canary.
-        within: seconds.
+        service: the container's service.
+        name: the container's name.
+        url: address for HTTP requests, http://ADDRESS:PORT or unix:PATH; None for Redis.
+        token: access token of the canary.
+        within: timeout in seconds.
 
     Raises:
-        ReleaseError: it ends, or is not ready in time, or the canary fails.
+        ReleaseError: the container ends, is not ready in time, or fails the canary.
     """
     begun = time.monotonic()
     reason = "it has not started"
     while time.monotonic() - begun < within:
         container = compose.container(name)
         if container is None:
-            raise ReleaseError(f"{name} is gone")
-        _alive(container)
-        reason = _trouble(service, container, url)
+            raise ReleaseError(f"the container {name} does not exist any more")
+        _require_running(container)
+        reason = _not_ready_reason(service, container, url)
         if not reason:
             if service.kind == "api":
-                canary(name, url or "", token)
+                run_canary(name, url or "", token)
             return time.monotonic() - begun
-        time.sleep(_LOOK)
-    raise ReleaseError(f"{name} was not ready within {within:g} s: {reason}", compose.last_lines(name))
+        time.sleep(_POLL_INTERVAL)
+    raise ReleaseError(f"{name} was not ready within {within:g} s: {reason}", compose.log_tail(name))
 
 
-def _alive(container: Container) -> None:
-    """See that a container has not ended.
+def _require_running(container: Container) -> None:
+    """Check that a container has not ended.
 
     Raises:
-        ReleaseError: it has, or does so again and again.
+        ReleaseError: it has ended, or restarts again and again.
     """
     ended = container.state in ("exited", "dead")
-    if ended or container.restarts >= _RESTARTS:
+    if ended or container.restarts >= _MAXIMUM_RESTARTS:
         raise ReleaseError(
             f"{container.name} does not start: it ended with exit code {container.exit_code}",
-            compose.last_lines(container.name),
+            compose.log_tail(container.name),
         )
 
 
-def _trouble(service: Service, container: Container, url: str | None) -> str:
-    """Say why a container is not ready; nothing when it is."""
+def _not_ready_reason(service: Service, container: Container, url: str | None) -> str:
+    """Return why a container is not ready; empty if it is."""
     if container.state != "running":
         return f"it is {container.state}"
     if service.kind == "api":
-        return _refusal("/health/ready", ask(url or "", "/health/ready"))
+        return _failure_reason("/health/ready", send_request(url or "", "/health/ready"))
     if service.kind == "proxy" and url:
-        answer = ask(url, "/metrics")
+        answer = send_request(url, "/metrics")
         if not 0 < answer.status < _SERVER_ERROR:
             return f"it answers with {answer.status or 'nothing'}"
         return ""
     return "" if container.health in ("healthy", "") else f"Docker calls it {container.health}"
 
 
-def _refusal(path: str, answer: Answer) -> str:
-    """Say how the API refused, with its own reason; nothing where it did not."""
+def _failure_reason(path: str, answer: Response) -> str:
+    """Describe a failed request with the API's own reason; empty if it succeeded."""
     if answer.status == http.client.OK:
         return ""
     with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -108,62 +108,62 @@ def _refusal(path: str, answer: Answer) -> str:
     return f"GET {path} was answered with {answer.status or 'nothing'}"
 
 
-def canary(name: str, url: str, token: str) -> None:
-    """Rehearse a registration.
+def run_canary(name: str, url: str, token: str) -> None:
+    """Run the registration canary: the API registers an account and rolls back.
 
     Raises:
-        ReleaseError: it failed several times.
+        ReleaseError: the canary failed several times.
     """
-    answer = Answer(0, "")
+    answer = Response(0, "")
     for attempt in range(CANARY_ATTEMPTS):
         if attempt:
             time.sleep(1)
-        answer = ask(url, "/internal/canary", "POST", {"Authorization": f"Bearer {token}"}, CANARY_TIMEOUT)
+        answer = send_request(url, "/internal/canary", "POST", {"Authorization": f"Bearer {token}"}, CANARY_TIMEOUT)
         if answer.status == http.client.OK:
             return
-    said = f"{answer.status}: {answer.body[:300]}" if answer.status else "nothing"
-    raise ReleaseError(f"{name} is ready, but a registration is answered with {said}", compose.last_lines(name))
+    failure = f"{answer.status}: {answer.body[:300]}" if answer.status else "nothing"
+    raise ReleaseError(f"{name} is ready, but a registration is answered with {failure}", compose.log_tail(name))
 
 
-def through_proxy(url: str, domain: str, tls_port: int) -> None:
-    """See that a request to the published port reaches a replica that works; the proxy may need a moment to see one.
+def check_proxy(url: str, domain: str, tls_port: int) -> None:
+    """Check that the proxy forwards requests to a working replica; retry until it has noticed one.
 
     Args:
-        url: where the proxy answers without TLS.
-        domain: the name that it is asked for by TLS; empty where it serves without.
-        tls_port: published for that.
+        url: the proxy's address for plain HTTP.
+        domain: the domain for TLS; empty if the proxy serves plain HTTP alone.
+        tls_port: the published port for TLS.
 
     Raises:
-        ReleaseError: none of its answers was a good one.
+        ReleaseError: no request succeeded in time.
     """
-    reason, deadline = "", time.monotonic() + PROXY_PATIENCE
+    reason, deadline = "", time.monotonic() + PROXY_TIMEOUT
     while time.monotonic() < deadline:
-        answer = _ask_by_tls(domain, tls_port) if domain else ask(url, "/health")
-        # A first release does not know the domain yet, and is redirected to it.
+        answer = _send_over_tls(domain, tls_port) if domain else send_request(url, "/health")
+        # On a first release the domain is not known here yet, and the proxy redirects to it.
         if http.client.MOVED_PERMANENTLY <= answer.status < http.client.BAD_REQUEST:
             return
-        reason = _refusal("/health", answer)
+        reason = _failure_reason("/health", answer)
         if not reason:
             return
-        time.sleep(_LOOK)
+        time.sleep(_POLL_INTERVAL)
     raise ReleaseError(f"the replicas work, but through the proxy, {reason}")
 
 
-def _ask_by_tls(domain: str, port: int) -> Answer:
-    """Ask for the health by TLS; whether the certificate can be trusted is the monitor's to look at."""
+def _send_over_tls(domain: str, port: int) -> Response:
+    """Request the health endpoint over TLS. The monitor verifies the certificate, not the release."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     connection = http.client.HTTPConnection(domain, timeout=_PROBE_TIMEOUT)
     try:
         plain = socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT)
         with plain, context.wrap_socket(plain, server_hostname=domain) as connection.sock:
-            return _answer(connection, "/health")
+            return _send(connection, "/health")
     except (OSError, http.client.HTTPException):
-        return Answer(0, "")
+        return Response(0, "")
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """To a socket file."""
+    """An HTTP connection to a Unix socket."""
 
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -176,16 +176,16 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(
+def send_request(
     url: str, path: str, method: str = "GET", headers: dict[str, str] | None = None, timeout: float = _PROBE_TIMEOUT
-) -> Answer:
+) -> Response:
     """Send one request without a body.
 
     Args:
         url: the server, http://ADDRESS:PORT or unix:PATH.
-        path: what is asked for.
-        method: the HTTP method.
-        headers: what to send besides what every request has.
+        path: the request's path.
+        method: the request's method.
+        headers: additional headers.
         timeout: seconds for connecting, and for each read.
     """
     parts = urlsplit(url)
@@ -195,16 +195,16 @@ def ask(
         else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     )
     try:
-        return _answer(connection, path, method, headers)
+        return _send(connection, path, method, headers)
     except (OSError, http.client.HTTPException):
-        return Answer(0, "")
+        return Response(0, "")
     finally:
         connection.close()
 
 
-def _answer(
+def _send(
     connection: http.client.HTTPConnection, path: str, method: str = "GET", headers: dict[str, str] | None = None
-) -> Answer:
+) -> Response:
     connection.request(method, path, headers=headers or {})
     response = connection.getresponse()
-    return Answer(response.status, response.read(4096).decode("utf-8", "replace"))
+    return Response(response.status, response.read(4096).decode("utf-8", "replace"))

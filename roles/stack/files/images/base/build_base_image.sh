@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the image that all others are built on from Debian packages alone, for hosts that reach no image registry.
+# Builds the base image of all other images from Debian packages, for hosts without access to an image registry.
 # Usage: build_base_image.sh IMAGE
 set -eu
 
-# On disk: /tmp is memory on many servers, and half of that is too little for a root file system. mmdebstrap heeds TMPDIR too.
+# On disk: on many servers /tmp is in memory and too small for a root file system. mmdebstrap uses TMPDIR too.
 export TMPDIR=/var/tmp
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,4 +1,4 @@
-"""From rows to what people see."""
+"""Builds API schemas from booking rows."""
 
 from collections.abc import Sequence
 
@@ -6,33 +6,33 @@ from sqlmodel import Session
 
 from app.accounts.service import Accounts
 from app.bookings import policy, schemas
-from app.bookings.models import Booking, BookingEvent, BookingState
-from app.bookings.queries import Visit
+from app.bookings.models import BookingEvent, BookingRecord, BookingState
+from app.bookings.queries import ListedBooking
 from app.settings import Settings
 from app.staff.service import Staff
 
 
-class Answers:
-    """Adds the names that belong to the ids, with two queries for any number of bookings."""
+class BookingPresenter:
+    """Builds API schemas; looks up names and ratings with two queries for any number of bookings."""
 
     def __init__(self, settings: Settings, accounts: Accounts, staff: Staff) -> None:
         self._settings = settings
         self._accounts = accounts
         self._staff = staff
 
-    def one(self, session: Session, booking: Booking) -> schemas.Booking:
-        """The booking as people see it."""
-        return self.many(session, [booking])[0]
+    def present(self, session: Session, booking: BookingRecord) -> schemas.Booking:
+        """Present one booking."""
+        return self.present_all(session, [booking])[0]
 
-    def many(self, session: Session, bookings: Sequence[Booking | Visit]) -> list[schemas.Booking]:
-        """The bookings, in the same order."""
+    def present_all(self, session: Session, bookings: Sequence[BookingRecord | ListedBooking]) -> list[schemas.Booking]:
+        """Present the bookings, in the same order."""
         cleaner_ids = {each.cleaner_id for each in bookings if each.cleaner_id}
         people = self._accounts.people(session, {each.client_id for each in bookings} | cleaner_ids)
         ratings = self._staff.ratings(session, cleaner_ids)
-        answers = []
+        presented = []
         for each in bookings:
             client, cleaner = people[each.client_id], people.get(each.cleaner_id or "")
-            answers.append(
+            presented.append(
                 schemas.Booking(
                     id=each.id,
                     reference=each.reference,
@@ -51,16 +51,16 @@ class Answers:
                     currency=each.currency,
                     quote=schemas.BookedQuote.model_validate(each.quote),
                     cancellation_fee=each.cancellation_fee,
-                    free_cancellation_until=policy.free_until(self._settings, each.starts_at),
+                    free_cancellation_until=policy.free_cancellation_until(self._settings, each.starts_at),
                     version=each.version,
                     created_at=each.created_at,
                     updated_at=each.updated_at,
                 )
             )
-        return answers
+        return presented
 
-    def history(self, session: Session, events: Sequence[BookingEvent]) -> list[schemas.HistoryEntry]:
-        """The events, in the same order."""
+    def present_history(self, session: Session, events: Sequence[BookingEvent]) -> list[schemas.HistoryEntry]:
+        """Present the events, in the same order."""
         people = self._accounts.people(session, {each.actor_id for each in events if each.actor_id})
         entries = []
         for each in events:

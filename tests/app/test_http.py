@@ -1,15 +1,15 @@
-"""How the API behaves towards consumers in general: limits, other origins, wrong paths and methods."""
+"""General behaviour of the API: rate limits, CORS, unknown paths and methods."""
 
 import httpx
 import pytest
 
-from tests.app.conftest import House, Serve
+from tests.app.conftest import RunningApi, Serve
 
 PAGE = "https://shop.example"
 
 
-def test_every_answer_says_where_the_consumer_stands(house: House) -> None:
-    person = house.person()
+def test_answers_have_rate_limit_headers(api: RunningApi) -> None:
+    person = api.person()
     for path, status in (("/api/v1/users/me", 200), ("/api/v1/nothing", 404)):
         answer = person.http.get(path)
         assert answer.status_code == status
@@ -17,12 +17,12 @@ def test_every_answer_says_where_the_consumer_stands(house: House) -> None:
         assert answer.headers["RateLimit"].startswith('"address";r=')
     assert '"account";r=' in person.http.get("/api/v1/users/me").headers["RateLimit"]
     for path in ("/health/live", "/docs", "/openapi.json"):
-        assert "RateLimit" in house.anonymous.get(path).headers
+        assert "RateLimit" in api.anonymous.get(path).headers
     for path in ("/health/ready", "/metrics"):
-        assert "RateLimit" not in house.anonymous.get(path).headers
+        assert "RateLimit" not in api.anonymous.get(path).headers
 
 
-def test_an_address_that_asks_too_often_is_refused(serve: Serve) -> None:
+def test_requests_per_address_are_limited(serve: Serve) -> None:
     server = serve(REQUESTS_PER_MINUTE_PER_ADDRESS="5")
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         answers = [client.get("/api/v1/users/me") for _ in range(12)]  # a window may end in between
@@ -33,11 +33,11 @@ def test_an_address_that_asks_too_often_is_refused(serve: Serve) -> None:
     assert all(1 <= int(each.headers["Retry-After"]) <= 60 for each in refused)
 
 
-def test_without_cors_origins_no_page_is_let_in(house: House) -> None:
-    assert "Access-Control-Allow-Origin" not in house.anonymous.get("/health/live", headers={"Origin": PAGE}).headers
+def test_cors_is_off_by_default(api: RunningApi) -> None:
+    assert "Access-Control-Allow-Origin" not in api.anonymous.get("/health/live", headers={"Origin": PAGE}).headers
 
 
-def test_pages_of_the_named_origins_may_use_the_api(serve: Serve) -> None:
+def test_cors_allows_only_the_configured_origins(serve: Serve) -> None:
     server = serve(CORS_ORIGINS=f"https://other.example {PAGE}", REQUESTS_PER_MINUTE_PER_ADDRESS="1")
     ask = {"Origin": PAGE, "Access-Control-Request-Method": "PATCH"}
     wanted = "authorization, content-type, if-match, if-none-match, idempotency-key"
@@ -65,8 +65,8 @@ def test_pages_of_the_named_origins_may_use_the_api(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/api/v1/nothing", "/api/v1/users/me/", "/api/v1//users/me"])
-def test_an_unknown_path_is_a_problem(house: House, path: str) -> None:
-    answer = house.anonymous.get(path)
+def test_unknown_path_is_a_problem(api: RunningApi, path: str) -> None:
+    answer = api.anonymous.get(path)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
     assert answer.headers["Content-Type"] == "application/problem+json"
 
@@ -75,10 +75,10 @@ def test_an_unknown_path_is_a_problem(house: House, path: str) -> None:
     ("method", "path", "allowed"),
     [("DELETE", "/api/v1/auth/login", "POST"), ("POST", "/health/live", "GET"), ("TRACE", "/health/live", "GET")],
 )
-def test_a_method_that_a_path_has_not_is_a_problem_with_allow(
-    house: House, method: str, path: str, allowed: str
+def test_method_not_allowed_is_a_problem_with_allow_header(
+    api: RunningApi, method: str, path: str, allowed: str
 ) -> None:
-    answer = house.anonymous.request(method, path)
+    answer = api.anonymous.request(method, path)
     assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed")
     assert answer.headers["Allow"] == allowed
     assert answer.headers["Content-Type"] == "application/problem+json"

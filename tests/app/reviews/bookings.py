@@ -1,4 +1,4 @@
-"""Bookings of the tests, written straight into the database."""
+"""Inserts bookings directly into the database."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,8 @@ BOOKING = (
 )
 
 
-def visit(database: Path, client_id: str, cleaner_id: str, state: str = "completed") -> str:
-    """Add a booking of yesterday that takes no slots; returns its id."""
+def insert_booking(database: Path, client_id: str, cleaner_id: str, state: str = "completed") -> str:
+    """Insert a booking of yesterday without slots; return its id."""
     booking, service = identifier(), identifier()
     start = datetime.now(UTC).replace(tzinfo=None, minute=0, second=0, microsecond=0) - timedelta(days=1)
     at, end = (moment.isoformat(sep=" ") for moment in (start, start + timedelta(hours=2)))

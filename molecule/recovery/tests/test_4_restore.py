@@ -6,49 +6,27 @@ from typing import Any
 
 import httpx
 import pytest
-from backups import DATABASE, PROGRAM, SET_ASIDE, listed
+from backups import DATABASE, GARBAGE, PROGRAM, SET_ASIDE, listed, logs_in, register, set_aside
 from checkout import Checkout
-from converged import DIRECTORY, all_healthy, new_user, wait_until
+from converged import DIRECTORY, all_healthy, wait_until
 from testinfra.host import Host
 
 MARKER = f"{DIRECTORY}/releases/under-way.json"
 JOURNAL = f"{DIRECTORY}/releases/releases.jsonl"
 DAMAGES = {
-    "garbage": f"dd if=/dev/urandom of={DATABASE} bs=4096 seek=1 count=40 conv=notrunc",
+    "garbage": GARBAGE,
     "cut off": f"truncate --size 20000 {DATABASE}",
     "removed": f"rm {DATABASE} {DATABASE}-wal {DATABASE}-shm",
 }
 
 
-def register(world: httpx.Client) -> dict[str, str]:
-    """Register somebody, through the proxy."""
-    person = new_user()
-    answer = world.post("/api/v1/auth/register", json=person)
-    assert answer.status_code == httpx.codes.CREATED, answer.text
-    return person
-
-
-def logs_in(world: httpx.Client, person: dict[str, str]) -> bool:
-    """Whether somebody can sign in."""
-    answer = world.post("/api/v1/auth/login", json={key: person[key] for key in ("email", "password")})
-    assert answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED), answer.text
-    return answer.status_code == httpx.codes.OK
-
-
-def aside(host: Host) -> set[str]:
-    """What restores have set aside."""
-    return set(host.run(f"ls {SET_ASIDE}").stdout.split())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    ["garbage", pytest.param("cut off", marks=pytest.mark.long), pytest.param("removed", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_broken_database_is_replaced(host: Host, world: httpx.Client, damage: str) -> None:
     """While the API runs; what was there is set aside, and nothing is deleted."""
     person = register(world)
     host.check_output(f"{PROGRAM} run")
-    before = aside(host)
+    before = set_aside(host)
     host.check_output(DAMAGES[damage])
     began = time.monotonic()
     host.check_output(f"{PROGRAM} restore")
@@ -56,7 +34,7 @@ def test_a_broken_database_is_replaced(host: Host, world: httpx.Client, damage: 
     assert logs_in(world, person)
     register(world)
     if damage != "removed":
-        (kept,) = aside(host) - before
+        (kept,) = set_aside(host) - before
         assert host.file(f"{SET_ASIDE}/{kept}/cleaning_service_stable.db").exists
 
 
@@ -89,11 +67,11 @@ def test_a_restore_and_a_release_at_once(host: Host, world: httpx.Client, checko
     try:
         if first == "release":
             wait_until(lambda: host.file(MARKER).exists, 120, "a release under way")
-            host.check_output(f"{PROGRAM} restore")
+            host.check_output(f"{PROGRAM} restore --from history")
         else:
             time.sleep(5)
             host.check_output(f"flock {DIRECTORY}/releases/lock sleep 0")
-            host.check_output(f"{PROGRAM} restore")
+            host.check_output(f"{PROGRAM} restore --from history")
     finally:
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
