@@ -65,12 +65,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trust the certificate as if it were one of the system's."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-
-
-@pytest.fixture
 def server_side(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
