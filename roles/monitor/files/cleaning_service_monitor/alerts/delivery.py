@@ -98,7 +98,7 @@ class Delivery:
         for label in due:
             self._schedules[label].fresh = False
         try:
-            self._child = Command([*self._command, *due], CHILD_TIMEOUT, errors=False)
+            self._child = Command([*self._command, *due], CHILD_TIMEOUT, with_stderr=False)
         except CommandError as error:
             self._take_results(now, "", error.reason)
 
