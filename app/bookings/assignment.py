@@ -35,7 +35,7 @@ def least_loaded_cleaner(session: Session, settings: Settings, booking: BookingR
     """
     zone = settings.zone
     day = visit.start.astimezone(zone).date()
-    free = [each for each in _free_times(session, settings, booking, visit) if each.is_free(visit)]
+    free = [each for each in _load_calendars(session, settings, booking, visit) if each.is_free(visit)]
     monday = day - timedelta(days=day.weekday())
     week = Interval(
         calendar.local_to_utc(monday, 0, zone), calendar.local_to_utc(monday + timedelta(days=7), 0, zone)
@@ -63,7 +63,7 @@ def require_free(session: Session, settings: Settings, booking: BookingRecord, c
     """
     calendar.lock_cleaner(session, cleaner_id)
     visit = visit_interval(booking)
-    found = _free_times(session, settings, booking, visit, cleaner_id)
+    found = _load_calendars(session, settings, booking, visit, cleaner_id)
     if not found:
         wrong = FieldError(location="body", field="cleaner_id", code="unknown", message="There is no such cleaner")
         raise ValidationFailed(errors=[wrong])
@@ -74,7 +74,7 @@ def require_free(session: Session, settings: Settings, booking: BookingRecord, c
 def is_free(session: Session, settings: Settings, booking: BookingRecord, cleaner_id: str, visit: Interval) -> bool:
     """Whether the cleaner could take the booking in the interval `visit`; locks the cleaner's calendar."""
     calendar.lock_cleaner(session, cleaner_id)
-    found = _free_times(session, settings, booking, visit, cleaner_id)
+    found = _load_calendars(session, settings, booking, visit, cleaner_id)
     return bool(found) and found[0].is_free(visit)
 
 
@@ -99,7 +99,7 @@ def release_slots(session: Session, booking: BookingRecord) -> None:
         calendar.release(session, booking.cleaner_id, booking.id, visit_interval(booking))
 
 
-def _free_times(
+def _load_calendars(
     session: Session, settings: Settings, booking: BookingRecord, visit: Interval, cleaner_id: str | None = None
 ) -> list[CleanerCalendar]:
     return calendar.load_calendars(

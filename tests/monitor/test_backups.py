@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cleaning_service_monitor import config
+from cleaning_service_monitor.alerts.delivery import Delivery
 from cleaning_service_monitor.backups import Backups, has_news, published
 from cleaning_service_monitor.eventlog import EventLog
 from cleaning_service_monitor.ladder import Health, Track, Verdict
@@ -380,8 +381,9 @@ def test_news_is_another_fault_and_not_another_detail() -> None:
 
 
 @pytest.fixture
-def reporter(tmp_path: Path) -> Reporter:
-    """A reporter that may send to nobody."""
+def reporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+    """A reporter whose alerts stay in the spool."""
+    monkeypatch.setattr(Delivery, "_start", lambda *_: None)
     alerts = {"webhooks": [{"url": "http://127.0.0.1:9/none", "format": "json"}], "host_name": "shop"}
     path = write_config(tmp_path, [component("redis", "redis", "x")], alerts=alerts)
     return Reporter(config.load(str(path)), EventLog(tmp_path / "monitor.log"), lambda _: [], list)

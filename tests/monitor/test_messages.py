@@ -8,7 +8,7 @@ from cleaning_service_monitor.messages import KINDS, compose, duration
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.monitor.receivers import INCIDENT
+from tests.monitor.alerts.receivers import INCIDENT
 
 NOW = 1764047893.0
 

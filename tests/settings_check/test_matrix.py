@@ -89,6 +89,7 @@ EXAMPLES: dict[str, tuple[object, dict[str, object]]] = {
     "monitor_alert_smtp_from": ("a@example.org", SMTP),
     "monitor_alert_smtp_to": (["b@example.org"], SMTP),
     "monitor_alert_webhooks": ([{"url": "https://hooks.example.org/x", "format": "slack"}], {}),
+    "monitor_alert_urls": (["discord://id/token"], {}),
     "monitor_alert_apprise_urls": (["discord://id/token"], {}),
     "monitor_heartbeat_url": ("https://beat.example.org/x", {}),
 }

@@ -80,22 +80,22 @@ def slot_owners(company: Company, booking: Json) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def house_with_mail(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
-    """A api whose mail server is down, so that messages stay in the outbox."""
+def api_with_mail(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[RunningApi]:
+    """An API whose mail server is down, so that messages stay in the outbox."""
     mail = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "MAIL_FROM": "office@example.com"}
     with run_api(tmp_path_factory.mktemp("absences"), migrated, mail) as api:
         yield api
 
 
 @pytest.fixture
-def company(house_with_mail: RunningApi) -> Iterator[Company]:
+def company(api_with_mail: RunningApi) -> Iterator[Company]:
     """A company without cleaners that sends notifications."""
-    with only_new_cleaners(house_with_mail.database):
+    with only_new_cleaners(api_with_mail.database):
         yield Company(
-            house_with_mail,
-            make_service(house_with_mail.database),
-            house_with_mail.person(),
-            house_with_mail.person("manager"),
+            api_with_mail,
+            make_service(api_with_mail.database),
+            api_with_mail.person(),
+            api_with_mail.person("manager"),
         )
 
 

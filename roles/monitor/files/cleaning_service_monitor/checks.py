@@ -4,10 +4,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeGuard
+from urllib.parse import urlsplit
 
 MAX_PORT = 65535
 MAX_LENGTH = 4096  # characters of a string: more is a mistake, and does not fit into a header
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")  # a name or an address
+_ADDRESS = re.compile(r'[^ ,;:"()<>\[\]\\@]+@[^ ,;:"()<>\[\]\\@]+')  # of e-mail
 
 
 class SettingError(ValueError):
@@ -130,6 +132,25 @@ class Section:
         if value and not _HOST.fullmatch(value):
             self.refuse(key, "must be a name or an address alone, such as mail.example.org.")
         return value
+
+    def web_url(self, key: str) -> str:
+        """Return a URL of HTTP or HTTPS."""
+        raw = self.values.get(key)
+        try:
+            parts = urlsplit(raw if is_plain(raw) and " " not in raw else "")
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.fragment
+        except ValueError:
+            usable = False  # its text would repeat a part of the URL
+        if not usable:
+            self.refuse(key, "must be a URL such as https://alerts.example.org/path, without spaces or a fragment.")
+        return str(raw)
+
+    def mail_address(self, key: str) -> str:
+        """Return an address that an SMTP envelope can hold: without a name beside it."""
+        raw = self.values.get(key)
+        if not is_plain(raw) or not _ADDRESS.fullmatch(raw):
+            self.refuse(key, "must be an e-mail address alone, such as operator@example.org.")
+        return raw
 
 
 def is_printable(value: object) -> TypeGuard[str]:

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import re
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -85,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     certificate.set_defaults(command=_certificate)
     # What the service runs in processes of their own; not for people.
     deliver = commands.add_parser("deliver")
-    deliver.add_argument("--heartbeat", action="store_true")
+    deliver.add_argument("channels", metavar="CHANNEL", nargs="*")
     deliver.set_defaults(command=_deliver)
     commands.add_parser("clean-up").set_defaults(command=_clean_up)
     read = commands.add_parser("read-certificate")
@@ -113,8 +112,24 @@ def _check(config: Config, _options: argparse.Namespace) -> int:
 
 
 def _check_config(config: Config, _options: argparse.Namespace) -> int:
+    if unusable := _unknown_to_apprise(config):
+        return _fail(f"{config.path}: {unusable}")
     _say(f"{config.path} can be used.")
     return OK
+
+
+def _unknown_to_apprise(config: Config) -> str:
+    """Have Apprise read its URLs; returns a sentence about the first that it does not know."""
+    for channel in (each for each in config.alerts.channels if each.kind == "apprise"):
+        from cleaning_service_monitor.alerts import channels  # noqa: PLC0415  # brings Apprise along
+
+        try:
+            known = channels.apprise_target(channel.url)
+        except ModuleNotFoundError:
+            return f"{channel.name} needs the package apprise."
+        if not known:
+            return f"{channel.name} is no URL that Apprise knows: see monitor_alert_urls."
+    return ""
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:
@@ -203,20 +218,20 @@ def _story(incident: Incident) -> list[str]:
 
 
 def _test_alert(config: Config, _options: argparse.Namespace) -> int:
-    from cleaning_service_monitor import courier  # noqa: PLC0415  # brings TLS and mail along
+    from cleaning_service_monitor.alerts import child  # noqa: PLC0415  # brings TLS and mail along
 
-    outcomes = courier.send_test(config.alerts, config.alerts.host or socket.gethostname())
-    if not outcomes:
+    errors = child.send_test(config.alerts)
+    if not errors:
         return _fail("no channel for alerts is set: see monitor_alert_* in docs/operations.md")
-    for outcome in outcomes:
-        _say(f"{outcome.channel:<12} {'sent' if outcome.delivered else 'not sent'} {outcome.detail}".rstrip())
-    return OK if all(outcome.delivered for outcome in outcomes) else SICK
+    for name, error in errors.items():
+        _say(f"{name:<12} not sent {error}" if error else f"{name:<12} sent")
+    return SICK if any(errors.values()) else OK
 
 
 def _deliver(config: Config, options: argparse.Namespace) -> int:
-    from cleaning_service_monitor import courier  # noqa: PLC0415  # brings TLS and mail along
+    from cleaning_service_monitor.alerts import child  # noqa: PLC0415  # brings TLS and mail along
 
-    return courier.run_child(config.alerts, config.state_dir / "spool", heartbeat=options.heartbeat)
+    return child.run(config.alerts, config.spool, options.channels)
 
 
 def _clean_up(config: Config, _options: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cleaning_service_monitor import alert_settings
-from cleaning_service_monitor.alert_settings import AlertSettings
+from cleaning_service_monitor.alerts import settings as alert_settings
+from cleaning_service_monitor.alerts.settings import AlertSettings
+from cleaning_service_monitor.alerts.spool import Spool
 from cleaning_service_monitor.checks import Section, SettingError
 from cleaning_service_monitor.ladder import DOCKER, HOUR, INGRESS, Policy
 from cleaning_service_monitor.transport import Target, TcpTarget, UnixTarget
@@ -154,6 +155,12 @@ class Config:
     def compose(self) -> tuple[str, ...]:
         """The beginning of every Compose command."""
         return ("docker", "compose", "-f", self.compose_file, "-p", self.project)
+
+    @property
+    def spool(self) -> Spool:
+        """The alerts that wait: in the state's directory, or in the service's directory in memory."""
+        directories = (self.state_dir, os.environ.get("RUNTIME_DIRECTORY"))
+        return Spool(*(Path(directory) / "spool" for directory in directories if directory))
 
 
 def load(path: str | None = None) -> Config:

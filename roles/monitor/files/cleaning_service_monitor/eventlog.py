@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -17,6 +18,16 @@ class Level(str, Enum):
     WARNING = "WARNING"
     ERROR = "ERROR"
     CRITICAL = "CRITICAL"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One event for the log, as `EventLog.event` takes it."""
+
+    level: Level
+    component: str
+    name: str
+    details: dict[str, object] = field(default_factory=dict)
 
 
 class EventLog:

@@ -1,4 +1,4 @@
-"""What a person reads: one message for each turn of an incident, in plain English, made for three in the morning."""
+"""The texts of alerts: one message for each turn of an incident, in plain English."""
 
 import re
 import time
@@ -18,7 +18,11 @@ _END_OF_TIME = 253402300800.0  # the year 10000
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours of a terminal, in a container's log
 _TIME_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
-_LOOK = "cleaning-service-monitor status"
+_STATES = {
+    PROBLEM: "is not well.",
+    PERSON_NEEDED: "is not well, and nothing that the monitor may do by itself has helped.",
+    REMINDER: "is still not well.",
+}
 _HINTS = {
     "docker": "systemctl status docker.service; journalctl -u docker.service -n 50",
     "ingress": "iptables -S FORWARD; nft list ruleset; systemctl restart docker.service puts Docker's rules back",
@@ -47,22 +51,22 @@ def compose(kind: str, incident: dict[str, Any], host: str, now: float) -> Messa
         identifier = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}.{kind}"
     elif kind == REMINDER:
         identifier += f".{int(now)}"  # there may be many of one incident
-    subject, text = _SUBJECTS[kind](data, now), _TEXTS[kind](data, now)
+    severity = "critical" if kind == PERSON_NEEDED or data["person_needed"] else "warning"
     return {
         "id": identifier,
         "kind": kind,
         "incident": data["id"],
         "component": data["component"],
-        "severity": _severity(kind, data),
+        "severity": "info" if kind in (RESOLVED, TEST) else severity,
         "at": now,
-        "subject": _cut(f"[{_clean(host)}] {subject}", _MAX_SUBJECT),
-        "text": f"Host: {_clean(host)}\n{text}\n",
+        "subject": _cut(f"[{_clean(host)}] {_subject(kind, data, now)}", _MAX_SUBJECT),
+        "text": "\n".join([f"Host: {_clean(host)}", *_text(kind, data, now), ""]),
         "incident_data": data,
     }
 
 
 def duration(seconds: float) -> str:
-    """Say a time span in its two largest units, such as `2 h 5 min`."""
+    """Return a time span in its two largest units, such as `2 h 5 min`."""
     left = max(0, round(seconds))
     parts: list[tuple[int, str]] = []
     for size, name in _TIME_UNITS:
@@ -72,15 +76,88 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count} {name}" for count, name in parts[:2] if count) or "less than 1 s"
 
 
-def _severity(kind: str, data: dict[str, Any]) -> str:
-    if kind in (RESOLVED, TEST):
-        return "info"
-    return "critical" if kind == PERSON_NEEDED or data["person_needed"] else "warning"
+def _subject(kind: str, data: dict[str, Any], now: float) -> str:
+    if kind == TEST:
+        return "test: alerts arrive here"
+    person = "a person is needed: " if kind == PERSON_NEEDED or data["person_needed"] else ""
+    turn = {
+        PROBLEM: f"problem: {data['cause']}",
+        PERSON_NEEDED: f"{person}{data['cause']}",
+        REMINDER: f"still not well{_lasted(data, now)}: {person}{data['cause']}",
+        RESOLVED: f"well again{_lasted(data, now)}",
+    }
+    return f"{data['component']}: {turn[kind]}"
+
+
+def _text(kind: str, data: dict[str, Any], now: float) -> list[str]:
+    if kind == TEST:
+        sent = f"Sent: {_moment(now)}"
+        return [
+            "What: this is a test. Nothing is wrong.",
+            sent,
+            "What happens next: alerts of this host arrive the same way.",
+        ]
+    if kind == RESOLVED:
+        return _resolved(data, now)
+    wanted = kind == PERSON_NEEDED or (kind == REMINDER and data["person_needed"])
+    proceed = "the monitor tries again from time to time. Please look at it."
+    if not wanted:
+        until = "it is over, or when a person is needed." if kind == PROBLEM else "it is over."
+        proceed = f"the monitor goes on by itself. You will hear when {until}"
+    hint = _HINTS.get(data["component"])
+    look = ["Where to look: cleaning-service-monitor status", *([f"  then: {hint}"] if hint else [])]
+    return [
+        f"What: {data['component']} {_STATES[kind]}",
+        f"Since: {_moment(data['began'])}{_lasted(data, now, ' (', ' ago)')}",
+        f"Cause: {data['cause']}",
+        *(_steps(data) or ["What was done: nothing yet."]),
+        f"What happens next: {proceed}",
+        *(look if wanted else []),
+        *(["Last lines of the log:", *(f"  {line}" for line in data["evidence"])] if data["evidence"] else []),
+    ]
+
+
+def _resolved(data: dict[str, Any], now: float) -> list[str]:
+    cured = next((step for step in reversed(data["steps"]) if step["succeeded"]), None)
+    cure = (
+        f"{cured['action']}: {cured['detail']}"
+        if cured
+        else "no step of the monitor: it ended by itself, or somebody cured it"
+    )
+    return [
+        f"What: {data['component']} is well again.",
+        f"From: {_moment(data['began'])}",
+        f"To: {_moment(data['ended'] if data['ended'] is not None else now)}{_lasted(data, now, ' (', ')')}",
+        f"Cause: {data['cause']}",
+        f"What cured it: {cure.rstrip(': ')}.",
+        *_steps(data),
+        "What happens next: nothing is left to do.",
+    ]
+
+
+def _steps(data: dict[str, Any]) -> list[str]:
+    lines = ["What was done:"] if data["steps"] else []
+    for step in data["steps"]:
+        attempt = f" ({step['attempt']})" if step["attempt"] else ""
+        detail = f": {step['detail']}" if step["detail"] else ""
+        outcome = {None: "at work", True: "done", False: "failed"}.get(step["succeeded"], "not known")
+        lines.append(f"  {_moment(step['at'])[11:]}  {step['action']}{attempt}: {outcome}{detail}")
+    return lines
+
+
+def _lasted(data: dict[str, Any], now: float, before: str = " after ", behind: str = "") -> str:
+    """Return how long the incident has lasted, between two texts; empty where that is not known."""
+    if data["began"] is None:
+        return ""
+    return f"{before}{duration((data['ended'] if data['ended'] is not None else now) - data['began'])}{behind}"
+
+
+def _moment(value: float | None) -> str:
+    return "not known" if value is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
 
 
 def _tidy(incident: dict[str, Any]) -> dict[str, Any]:
     """Copy an incident, bounded in size and with text that every channel can carry."""
-    steps = [_tidy_step(step) for step in list(incident.get("steps") or [])[-_MAX_STEPS:]]
     lines = [_cut(_clean(line), _MAX_LINE) for line in incident.get("evidence") or []]
     return {
         "id": _clean(incident.get("id", "")),
@@ -89,7 +166,7 @@ def _tidy(incident: dict[str, Any]) -> dict[str, Any]:
         "began": _number(incident.get("began")),
         "ended": _number(incident.get("ended")),
         "person_needed": bool(incident.get("person_needed")),
-        "steps": steps,
+        "steps": [_tidy_step(step) for step in list(incident.get("steps") or [])[-_MAX_STEPS:]],
         "evidence": [line for line in lines if line.strip()][-_MAX_EVIDENCE:],
     }
 
@@ -102,131 +179,6 @@ def _tidy_step(step: dict[str, Any]) -> dict[str, Any]:
         "succeeded": step.get("succeeded"),
         "detail": _cut(_clean(step.get("detail") or ""), _MAX_CAUSE),
     }
-
-
-def _problem_subject(data: dict[str, Any], _now: float) -> str:
-    return f"{data['component']}: problem: {data['cause']}"
-
-
-def _problem(data: dict[str, Any], now: float) -> str:
-    return _lines(
-        f"What: {data['component']} is not well.",
-        *_story(data, now),
-        "What happens next: the monitor goes on by itself. You will hear when it is over, or when a person is needed.",
-        *_evidence(data),
-    )
-
-
-def _person_subject(data: dict[str, Any], _now: float) -> str:
-    return f"{data['component']}: a person is needed: {data['cause']}"
-
-
-def _person(data: dict[str, Any], now: float) -> str:
-    return _lines(
-        f"What: {data['component']} is not well, and nothing that the monitor may do by itself has helped.",
-        *_story(data, now),
-        "What happens next: the monitor tries again from time to time. Please look at it.",
-        *_where_to_look(data),
-        *_evidence(data),
-    )
-
-
-def _reminder_subject(data: dict[str, Any], now: float) -> str:
-    person = "a person is needed: " if data["person_needed"] else ""
-    return f"{data['component']}: still not well{_after(data, now)}: {person}{data['cause']}"
-
-
-def _reminder(data: dict[str, Any], now: float) -> str:
-    wanted = "the monitor tries again from time to time. Please look at it."
-    working = "the monitor goes on by itself. You will hear when it is over."
-    return _lines(
-        f"What: {data['component']} is still not well.",
-        *_story(data, now),
-        f"What happens next: {wanted if data['person_needed'] else working}",
-        *(_where_to_look(data) if data["person_needed"] else ()),
-        *_evidence(data),
-    )
-
-
-def _resolved_subject(data: dict[str, Any], now: float) -> str:
-    return f"{data['component']}: well again{_after(data, now)}"
-
-
-def _resolved(data: dict[str, Any], now: float) -> str:
-    ended = data["ended"] if data["ended"] is not None else now
-    cured = next((step for step in reversed(data["steps"]) if step["succeeded"]), None)
-    by_itself = "no step of the monitor: it ended by itself, or somebody cured it"
-    cure = f"{cured['action']}: {cured['detail']}" if cured else by_itself
-    return _lines(
-        f"What: {data['component']} is well again.",
-        f"From: {_moment(data['began'])}",
-        f"To: {_moment(ended)}{_after(data, now, ' (', ')')}",
-        f"Cause: {data['cause']}",
-        f"What cured it: {cure.rstrip(': ')}.",
-        *_steps(data),
-        "What happens next: nothing is left to do.",
-    )
-
-
-def _test_subject(_data: dict[str, Any], _now: float) -> str:
-    return "test: alerts arrive here"
-
-
-def _test(_data: dict[str, Any], now: float) -> str:
-    return _lines(
-        "What: this is a test. Nothing is wrong.",
-        f"Sent: {_moment(now)}",
-        "What happens next: alerts of this host arrive the same way.",
-    )
-
-
-_SUBJECTS = {
-    PROBLEM: _problem_subject,
-    PERSON_NEEDED: _person_subject,
-    REMINDER: _reminder_subject,
-    RESOLVED: _resolved_subject,
-    TEST: _test_subject,
-}
-_TEXTS = {PROBLEM: _problem, PERSON_NEEDED: _person, REMINDER: _reminder, RESOLVED: _resolved, TEST: _test}
-
-
-def _story(data: dict[str, Any], now: float) -> list[str]:
-    since = f"Since: {_moment(data['began'])}{_after(data, now, ' (', ' ago)')}"
-    return [since, f"Cause: {data['cause']}", *(_steps(data) or ["What was done: nothing yet."])]
-
-
-def _steps(data: dict[str, Any]) -> list[str]:
-    if not data["steps"]:
-        return []
-    outcomes = {None: "at work", True: "done", False: "failed"}
-    lines = ["What was done:"]
-    for step in data["steps"]:
-        attempt = f" ({step['attempt']})" if step["attempt"] else ""
-        detail = f": {step['detail']}" if step["detail"] else ""
-        outcome = outcomes.get(step["succeeded"], "not known")
-        lines.append(f"  {_moment(step['at'])[11:]}  {step['action']}{attempt}: {outcome}{detail}")
-    return lines
-
-
-def _evidence(data: dict[str, Any]) -> list[str]:
-    return ["Last lines of the log:", *(f"  {line}" for line in data["evidence"])] if data["evidence"] else []
-
-
-def _where_to_look(data: dict[str, Any]) -> list[str]:
-    hint = _HINTS.get(data["component"])
-    return [f"Where to look: {_LOOK}", *([f"  then: {hint}"] if hint else [])]
-
-
-def _after(data: dict[str, Any], now: float, before: str = " after ", behind: str = "") -> str:
-    """How long it has lasted, between two texts; empty where that is not known."""
-    if data["began"] is None:
-        return ""
-    ended = data["ended"] if data["ended"] is not None else now
-    return f"{before}{duration(ended - data['began'])}{behind}"
-
-
-def _moment(value: float | None) -> str:
-    return "not known" if value is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
 
 
 def _number(value: object) -> float | None:
@@ -243,7 +195,3 @@ def _clean(value: object) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
-
-
-def _lines(*lines: str) -> str:
-    return "\n".join(lines)

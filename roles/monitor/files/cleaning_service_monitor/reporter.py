@@ -4,7 +4,6 @@ Nothing in here may stop the monitor: what cannot be written or sent is logged o
 """
 
 import json
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,18 +13,16 @@ from typing import Any
 from cleaning_service_host.files import write_text_atomically
 
 from cleaning_service_monitor import backups, messages, metrics, page, services
-from cleaning_service_monitor.alert_settings import AlertSettings
+from cleaning_service_monitor.alerts.delivery import Delivery
 from cleaning_service_monitor.backups import BACKUP
 from cleaning_service_monitor.config import Config
-from cleaning_service_monitor.courier import Courier
 from cleaning_service_monitor.cures import Outcome
-from cleaning_service_monitor.eventlog import EventLog, Level
+from cleaning_service_monitor.eventlog import EventLog, Level, Note
 from cleaning_service_monitor.history import History
 from cleaning_service_monitor.incidents import Incident, Incidents, Step
 from cleaning_service_monitor.ingress import NO_ENTRY
 from cleaning_service_monitor.ladder import DOCKER, INGRESS, Action, Cure, Health, Track
 from cleaning_service_monitor.probes import Look
-from cleaning_service_monitor.spool import Note, Spool
 from cleaning_service_monitor.state import Pause
 
 _PUBLIC_INCIDENTS = 50
@@ -54,12 +51,11 @@ class Reporter:
         self._log = log
         self._evidence = evidence
         self._known_of_backups = known_of_backups
-        self._settings: AlertSettings = config.alerts
-        self._host = self._settings.host or socket.gethostname()
+        self._settings = config.alerts
         self._incidents = Incidents()
         self._history = History()
         command = [sys.executable, "-m", "cleaning_service_monitor", "--config", config.path, "deliver"]
-        self._courier = Courier(command, Spool(config.state_dir / "spool"), self._settings)
+        self._delivery = Delivery(command, config.spool, self._settings)
         self._kinds = {component.name: component.kind for component in config.components} | {
             name: name for name in (DOCKER, INGRESS)
         }
@@ -205,7 +201,7 @@ class Reporter:
 
     def close(self) -> None:
         """End what runs beside the loop; what was not sent waits in the spool."""
-        self._log_notes(self._courier.close())
+        self._log_notes(self._delivery.close())
 
     def _status(self, now: float, tracks: Mapping[str, Track], pause: Pause | None) -> dict[str, Any]:
         """What the public may know: no evidence, no settings."""
@@ -258,13 +254,13 @@ class Reporter:
 
     def _alert(self, kind: str, incident: Incident, now: float) -> None:
         incident.told = now
-        self._courier.send(messages.compose(kind, asdict(incident), self._host, now))
+        self._delivery.send(messages.compose(kind, asdict(incident), self._settings.host, now))
 
     def _send(self, now: float) -> None:
-        due = bool(self._settings.heartbeat_url) and now >= self._next_heartbeat
+        due = now >= self._next_heartbeat
         if due:
             self._next_heartbeat = now + self._config.check_interval
-        self._log_notes(self._courier.poll(now, heartbeat_due=due))
+        self._log_notes(self._delivery.poll(now, heartbeat_due=due))
 
     def _log_notes(self, notes: Iterable[Note]) -> None:
         for note in notes:

@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 import pytest
-from cleaning_service_monitor.alert_settings import AlertSettings, Smtp, Telegram, Webhook, parse
+from cleaning_service_monitor.alerts.settings import AlertSettings, Channel, Smtp, parse
 from cleaning_service_monitor.checks import SettingError
 
 SECRET = "S3cret-value-that-nobody-sees"
@@ -14,7 +14,7 @@ SMTP = {"host": "mail.example.org", "from": "a@example.org", "to": ["b@example.o
 def test_nothing_is_set() -> None:
     for settings in (parse(None), parse({})):
         assert settings == AlertSettings(host=socket.gethostname())
-        assert not settings.tells_anybody
+        assert settings.channels == ()
 
 
 def test_everything_is_set() -> None:
@@ -22,25 +22,35 @@ def test_everything_is_set() -> None:
         {
             "host_name": "Бюро",
             "reminder_interval": 600,
-            "telegram": {"token": "1:a_b-C", "chat_id": -100, "url": "http://127.0.0.1:8080/"},
+            "telegram": {"token": "1:a_b-C", "chat_id": -100},
             "smtp": {**SMTP, "port": 25, "security": "tls", "username": "u", "password": "p w"},
             "webhooks": [{"url": "https://h.example.org/x?y=1"}, {"url": "http://[::1]:9/t", "format": "ntfy"}],
-            "apprise_urls": ["discord://id/token"],
+            "urls": ["discord://id/token"],
+            "apprise_urls": ["slack://a/b/c"],
             "heartbeat_url": "https://hc.example.org/u",
-            "ca_file": "/etc/ssl/own.pem",
         }
     )
+    server = Smtp("mail.example.org", 25, "tls", "u", "p w", "a@example.org", ("b@example.org",))
     assert settings == AlertSettings(
         host="Бюро",
         reminder_interval=600.0,
-        telegram=Telegram("1:a_b-C", "-100", "http://127.0.0.1:8080"),
-        smtp=Smtp("mail.example.org", 25, "tls", "u", "p w", "a@example.org", ("b@example.org",)),
-        webhooks=(Webhook("https://h.example.org/x?y=1", "json"), Webhook("http://[::1]:9/t", "ntfy")),
-        apprise=("discord://id/token",),
-        heartbeat_url="https://hc.example.org/u",
-        ca_file="/etc/ssl/own.pem",
+        channels=(
+            Channel(
+                "telegram", "telegram", "api.telegram.org", "https://api.telegram.org/bot1:a_b-C/sendMessage", "-100"
+            ),
+            Channel("smtp", "smtp", "mail.example.org", smtp=server),
+            Channel("webhook-1", "json", "h.example.org", "https://h.example.org/x?y=1"),
+            Channel("webhook-2", "ntfy", "::1", "http://[::1]:9/t"),
+            Channel("apprise-1", "apprise", "discord", "discord://id/token"),
+            Channel("apprise-2", "apprise", "slack", "slack://a/b/c"),
+            Channel("heartbeat", "heartbeat", "hc.example.org", "https://hc.example.org/u"),
+        ),
     )
-    assert settings.tells_anybody
+    assert [channel.name for channel in settings.channels][2:5] == [
+        "webhook-1 (h.example.org)",
+        "webhook-2 (::1)",
+        "apprise-1 (discord)",
+    ]
 
 
 def test_empty_values_are_as_good_as_none() -> None:
@@ -49,9 +59,9 @@ def test_empty_values_are_as_good_as_none() -> None:
         "telegram": None,
         "smtp": None,
         "webhooks": [],
+        "urls": [],
         "apprise_urls": [],
         "heartbeat_url": "",
-        "ca_file": "",
     }
     assert parse(empty) == parse({})
     nobody: dict[str, object] = {"telegram": {"token": "", "chat_id": ""}, "smtp": {**SMTP, "to": []}}
@@ -60,16 +70,16 @@ def test_empty_values_are_as_good_as_none() -> None:
 
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
 def test_the_usual_ports_of_mail(security: str, port: int) -> None:
-    settings = parse({"smtp": {**SMTP, "security": security}})
-    assert settings.smtp is not None
-    assert settings.smtp.port == port
+    (channel,) = parse({"smtp": {**SMTP, "security": security}}).channels
+    assert channel.smtp is not None
+    assert channel.smtp.port == port
 
 
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
         ([], "alerts must be a JSON object"),
-        ({"mail": {}}, "alerts has an unknown key 'mail'; known are apprise_urls, ca_file"),
+        ({"mail": {}}, "alerts has an unknown key 'mail'; known are apprise_urls, heartbeat_url"),
         ({"host_name": "a\nb"}, "alerts.host_name must be a string of printable"),
         ({"reminder_interval": 5}, "alerts.reminder_interval must be a number of seconds from 60 to 604800"),
         ({"reminder_interval": True}, "alerts.reminder_interval must be a number"),
@@ -78,7 +88,7 @@ def test_the_usual_ports_of_mail(security: str, port: int) -> None:
         ({"telegram": {"token": f"{SECRET}/x", "chat_id": "1"}}, "alerts.telegram.token must have letters"),
         ({"telegram": {"token": "1:a"}}, "alerts.telegram.chat_id must be the number of the chat"),
         ({"telegram": {"token": "1:a", "chat_id": True}}, "alerts.telegram.chat_id must be"),
-        ({"telegram": {"token": "1:a", "chat_id": "1", "url": "https://x/?q=1"}}, "alerts.telegram.url must be a URL"),
+        ({"telegram": {"token": "1:a", "chat_id": "1 2"}}, "alerts.telegram.chat_id must be the number of the chat"),
         ({"smtp": {**SMTP, "security": "ssl"}}, "alerts.smtp.security must be one of starttls, tls, none"),
         ({"smtp": {**SMTP, "port": 0}}, "alerts.smtp.port must be a whole number from 1 to 65535"),
         ({"smtp": {**SMTP, "host": "smtp://mail"}}, "alerts.smtp.host must be a name or an address alone"),
@@ -108,9 +118,12 @@ def test_the_usual_ports_of_mail(security: str, port: int) -> None:
         ({"webhooks": [{"url": f"https://x/{SECRET} y"}]}, r"alerts.webhooks\[0\].url must be a URL"),
         ({"webhooks": [{"url": f"https://x/#{SECRET}"}]}, r"alerts.webhooks\[0\].url must be a URL"),
         ({"webhooks": [{"url": "https://x", "format": "teams"}]}, r"alerts.webhooks\[0\].format must be one of json"),
+        ({"urls": ["json://x", f"{SECRET} x"]}, r"alerts.urls\[1\] must be an Apprise URL, such as discord://"),
+        ({"urls": [SECRET]}, r"alerts.urls\[0\] must be an Apprise URL"),
+        ({"urls": [f"a b://{SECRET}"]}, r"alerts.urls\[0\] must be an Apprise URL"),
+        ({"urls": [f"://{SECRET}"]}, r"alerts.urls\[0\] must be an Apprise URL"),
         ({"apprise_urls": [f"{SECRET} x"]}, r"alerts.apprise_urls\[0\] must be an Apprise URL"),
         ({"heartbeat_url": SECRET}, "alerts.heartbeat_url must be a URL"),
-        ({"ca_file": "own.pem"}, "alerts.ca_file must be an absolute path"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(raw: Any, sentence: str) -> None:  # noqa: ANN401 - any JSON
@@ -126,7 +139,7 @@ def test_no_secret_is_shown() -> None:
             "telegram": {"token": SECRET, "chat_id": "1"},
             "smtp": {**SMTP, "username": "u", "password": SECRET},
             "webhooks": [{"url": f"https://h.example.org/{SECRET}"}],
-            "apprise_urls": [f"discord://{SECRET}"],
+            "urls": [f"discord://{SECRET}"],
             "heartbeat_url": f"https://hc.example.org/{SECRET}",
         }
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Received:
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -83,7 +84,7 @@ def receiver(tls: tuple[Path, Path] | None = None, port: int = 0) -> Iterator[Re
     class Handler(BaseHTTPRequestHandler):
         def take(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            request = Received(self.command, self.path, dict(self.headers.items()), body)
+            request = Received(self.command, self.path, self.headers, body)
             kept.requests.append(request)
             status, headers = kept.answer(request)
             self.send_response(status)
