@@ -13,6 +13,7 @@ from cleaning_service_monitor.messages import Message, compose
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import disk
 from tests.monitor.alerts.receivers import incident
 
 NOW = 1764047893.0
@@ -204,3 +205,13 @@ def test_messages_for_a_channel_that_is_gone_are_removed(tmp_path: Path) -> None
         spool.put(channel, message())
     spool.adopt(["webhook-1"])
     assert (ids(spool, "webhook-1"), ids(spool, "webhook-2")) == (["api.problem"], [])
+
+
+def test_message_is_flushed_with_its_name_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = disk.watch(monkeypatch)
+    Spool(tmp_path / "spool").put("a", message())
+    queue = tmp_path / "spool" / "a"
+    assert disk.moved(steps)
+    assert (steps[-1].call, steps[-1].inode) == ("fsync", queue.stat().st_ino)
+    assert queue.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in queue.iterdir()] == [0o600]
