@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 # Ansible refuses to start in a locale without UTF-8.
 export LC_ALL = C.UTF-8
 
-.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-backup bench-release release recovery standalone test-long lock clean
+.PHONY: bundle deploy help setup machine test-machine up seed down test lint unit molecule faults bench bench-recovery bench-clients bench-backup bench-release release recovery standalone test-long mutants lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -99,6 +99,9 @@ deploy: setup ## release the checkout to the hosts of INVENTORY (a directory bel
 
 bundle: test-machine setup ## one file that sets up a server without any network (DEBIAN=trixie)
 	@tools/bundle.sh $(DEBIAN)
+
+mutants: setup ## change one module in many small ways and show what its tests miss (MODULE=tokens; names in tools/mutants.toml)
+	@python tools/mutants.py $(MODULE)
 
 lock: setup ## lock the dependencies again after a change of pyproject.toml (UPGRADE=1 takes newer versions)
 	@requirements/compile.sh

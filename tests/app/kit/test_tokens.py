@@ -50,6 +50,7 @@ def test_anything_else_is_refused(ours: Tokens, token: str) -> None:
 def test_cached_token_expires(ours: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     token = ours.issue("ann", "s1")
     expires_at = ours.read(token).expires_at
+    assert expires_at == pytest.approx(time.time() + 15 * 60, abs=2)
     monkeypatch.setattr("app.kit.tokens.time.time", lambda: expires_at + tokens.LEEWAY - 1)
     assert ours.read(token).account_id == "ann"
     monkeypatch.setattr("app.kit.tokens.time.time", lambda: expires_at + tokens.LEEWAY)
