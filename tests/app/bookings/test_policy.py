@@ -104,5 +104,6 @@ def test_visit_can_be_started_two_hours_early() -> None:
 
 def test_no_show_requires_start_time_reached() -> None:
     policy.require_start_time_reached(visit(AT), AT, "Not yet")
+    policy.require_start_time_reached(visit(AT - timedelta(hours=1)), AT, "Not yet")
     with pytest.raises(TooEarly, match="Not yet"):
         policy.require_start_time_reached(visit(AT + TICK), AT, "Not yet")
