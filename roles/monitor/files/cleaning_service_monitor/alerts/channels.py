@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -164,7 +164,7 @@ def apprise_target(url: str) -> Any:  # noqa: ANN401 - Apprise has no types ever
     logging.getLogger("apprise").disabled = True  # what it logs repeats the URL
     # Apprise leaves it to smtplib to check a mail server's certificate, which does not.
     ssl._create_stdlib_context = lambda **_: ssl.create_default_context()  # type: ignore[attr-defined]  # noqa: SLF001
-    target, service = apprise.Apprise(), apprise.Apprise.instantiate(url)
+    target, service = apprise.Apprise(), cast("Any", apprise.Apprise.instantiate(url))
     if service and "overflow=" not in url:
         service.overflow_mode = apprise.OverflowMode.SPLIT  # else a text that is too long for a service is refused
     return target if target.add(service) else None
