@@ -12,7 +12,8 @@ from cleaning_service_release import probes
 from cleaning_service_release.errors import ReleaseError
 from pysqlite3 import dbapi2
 
-from tests.backup.conftest import Site, flip, packs, register
+from tests.backup.conftest import Site, flip, packs
+from tests.backup.database import register
 
 
 def drill(site: Site) -> list[str]:

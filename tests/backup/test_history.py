@@ -12,7 +12,8 @@ import pytest
 from cleaning_service_backup.cli import main
 from cleaning_service_backup.errors import BackupError, BusyError
 
-from tests.backup.conftest import TOKEN, Site, accounts, flip, packs, register
+from tests.backup.conftest import TOKEN, Site, flip, packs
+from tests.backup.database import accounts, register
 
 _Usage = namedtuple("_Usage", ["total", "used", "free"])  # noqa: PYI024
 

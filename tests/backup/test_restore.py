@@ -18,7 +18,8 @@ from cleaning_service_backup.workshop import DATABASE
 from cleaning_service_release.errors import BusyError, NotReturnedError, ReleaseError
 from cleaning_service_release.release import Releaser
 
-from tests.backup.conftest import Site, accounts, flip, packs, register
+from tests.backup.conftest import Site, flip, packs
+from tests.backup.database import accounts, register
 
 NAMES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.log-of")
 
