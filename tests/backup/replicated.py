@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,8 +93,12 @@ class Host:
         """Run a command of Docker's."""
         subprocess.run(["docker", *arguments], capture_output=True, check=True)
 
-    def start(self) -> None:
-        """Begin (anew), as the entry point of the role's compose file does."""
+    def start(self, between: Callable[[], object] = lambda: None) -> None:
+        """Begin (anew), as the entry point of the role's compose file does.
+
+        Args:
+            between: called after the whole copy, before Litestream goes on.
+        """
         self.end()
         shutil.rmtree(self.directory / "replica/state/database", ignore_errors=True)
         found = self.database.stat()
@@ -106,6 +110,9 @@ class Host:
             *(self.image, "replicate", "-no-expand-env", "-config", "/etc/litestream/litestream.yml"),
         ]
         self.docker("run", "--rm", *command, "-once", "-force-snapshot")
+        files = sorted(path.name for path in (self.directory / "replica/state/database/ltx/0").iterdir())
+        (self.directory / "replica/state/copied").write_text("\n".join(files))
+        between()
         self.docker("run", "--detach", "--name", self.container, *command)
         self.settled()
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -14,9 +15,10 @@ from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.replica import BeginAnewError, Replica
 from cleaning_service_backup.settings import parse
 from cleaning_service_release.layout import Layout
+from pysqlite3 import dbapi2
 
 from tests.backup.conftest import ROOT
-from tests.backup.database import accounts
+from tests.backup.database import accounts, register, rows, sound
 from tests.backup.replicated import LITESTREAM, NAME, Host
 from tests.backup.test_watch import SETTINGS
 
@@ -127,6 +129,42 @@ def test_one_that_stands_still_does_not_count_as_up_to_date(host: Host, monkeypa
         host.replica.confirm()
     host.docker("unpause", host.container)
     host.settled()
+
+
+@pytest.mark.docker
+def test_the_service_begins_no_log_anew_before_it_was_read(host: Host, tmp_path: Path) -> None:
+    """A log that was begun anew too early is one that the replica lacks part of."""
+    settings = host.directory / "replica/config/litestream.yml"
+    assert "monitor-interval: 400ms" in settings.read_text()
+    # So that it reads the log, and takes its lock, only where somebody asks whether all is there.
+    settings.write_text(settings.read_text().replace("monitor-interval: 400ms", "monitor-interval: 1h"))
+    host.start()
+    with closing(dbapi2.connect(host.database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA busy_timeout=0")
+        for _ in range(3):
+            register(host.database, 300)  # twice the pages after which SQLite begins it anew by itself
+            host.settled()
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            assert busy, "Litestream holds no lock"
+    host.replica.restore(tmp_path / "newest")
+    assert sound(tmp_path / "newest")
+    assert rows(tmp_path / "newest") == rows(host.database)
+
+
+@pytest.mark.docker
+def test_a_log_that_was_begun_anew_while_litestream_started_is_noticed(host: Host) -> None:
+    assert not host.replica.skipped()  # nothing was written since
+    host.register()
+    host.settled()
+    assert not host.replica.skipped()
+    host.start(lambda: register(host.database, 300))  # SQLite begins it anew by itself
+    host.register()
+    host.settled()
+    assert host.replica.skipped()
+    host.start()
+    host.register()
+    host.settled()
+    assert not host.replica.skipped()
 
 
 @pytest.mark.docker

@@ -38,7 +38,7 @@ class FakeReplica(Replica):
         super().__init__(settings(directory), Layout(directory))
         self.confirms: Exception | None = None
         self.restorable: Exception | None = None
-        self.another_file = False
+        self.another_file = self.part_is_missing = False
         self.kept = 0
         self.restarts = 0
         self.looks = 0
@@ -59,6 +59,10 @@ class FakeReplica(Replica):
     def exchanged(self) -> bool:
         """The file is the same."""
         return self.another_file
+
+    def skipped(self) -> bool:
+        """Part of the log was."""
+        return self.part_is_missing
 
     def backlog(self) -> int:
         """Bytes that wait."""
@@ -147,6 +151,16 @@ def test_one_that_stands_still_begins_anew_and_not_too_often(scene: Scene) -> No
     assert scene.replica.restarts == 1
     scene.look(3 * INTERVAL)
     assert scene.replica.restarts == 2
+
+
+def test_it_begins_anew_where_part_of_the_log_was_skipped_and_not_too_often(scene: Scene) -> None:
+    for restarts in (1, 2):
+        scene.replica.part_is_missing = True
+        scene.look()
+        assert scene.replica.restarts == restarts
+        scene.look(CURE_INTERVAL - 2 * INTERVAL)
+        assert scene.replica.restarts == restarts
+        scene.look(2 * INTERVAL)
 
 
 def test_a_far_side_that_refuses_is_waited_for(scene: Scene) -> None:

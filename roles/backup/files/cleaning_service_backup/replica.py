@@ -9,8 +9,10 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -37,6 +39,9 @@ _CONFINED = (
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--memory", "256m", "--pids-limit", "64", "--cpu-shares", "64", "--log-driver", "none"),
 )
+_LOOK = 0.2  # seconds between two looks
+_RECENT = "90s"  # it repeats an error every 30 s
+_ERROR = re.compile(r'level=ERROR .*?\berror="?((?:[^"\\]|\\.)*)"?')
 _LOST = ("no matching backup files", "non-contiguous")  # what Litestream says where files are missing
 
 
@@ -134,26 +139,50 @@ class Replica:
 
         Raises:
             BeginAnewError: Litestream stands still, or waits for a far side that says nothing.
-            BackupError: it is not, and why.
+            BackupError: it is not there, and why.
         """
-        body = json.dumps({"path": _DATABASE, "wait": True, "timeout": _ANSWER})
+        deadline = time.monotonic() + _ANSWER
+        sent, wanted = self._synchronise()
+        if not wanted:
+            raise BackupError("the replica has not begun yet")
+        while sent < wanted:
+            if time.monotonic() > deadline:
+                why = self._trouble()
+                kind = BackupError if why else BeginAnewError
+                raise kind(f"the far side has not taken the last writes: {why or 'it says nothing'}")
+            time.sleep(_LOOK)
+            sent, _ = self._synchronise()
+        return wanted
+
+    def _synchronise(self) -> tuple[int, int]:
+        """Have Litestream read what was written; returns the last transaction at the far side, and the last there is.
+
+        Never with a time-out of Litestream's, nor with its own wait for the far side, which has one: when that ends, so
+        may the lock that keeps the service from beginning its write-ahead log anew, and what Litestream has not read of
+        it by then is missing at the far side (0.5.17: the lock is a transaction, and ends with its context).
+
+        Raises:
+            BeginAnewError: Litestream stands still.
+            BackupError: it cannot read what was written, and why.
+        """
         connection = UnixConnection(str(self._directory / "replica/state/control.sock"), _ANSWER + 2.0)
         try:
-            connection.request("POST", "/sync", body)
+            connection.request("POST", "/sync", json.dumps({"path": _DATABASE}))
             answer = connection.getresponse()
             found = dict(json.loads(answer.read()))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise BeginAnewError(f"Litestream does not answer ({error or type(error).__name__})") from error
         finally:
             connection.close()
-        sent, there = int(found.get("replicated_txid", 0)), int(found.get("txid", 0))
         if answer.status != http.HTTPStatus.OK:
-            why = str(found.get("error", found))
-            kind = BeginAnewError if "deadline exceeded" in why else BackupError
-            raise kind(f"the far side has not taken the last writes: {_shortened(why)}")
-        if sent < there or not there:
-            raise BackupError("the replica has not begun yet" if not there else "the far side lacks the last writes")
-        return there
+            raise BackupError(f"Litestream cannot read what was written: {_shortened(str(found.get('error', found)))}")
+        return int(found.get("replicated_txid", 0)), int(found.get("txid", 0))
+
+    def _trouble(self) -> str:
+        """Return what Litestream has said last of the far side, nothing if it has said nothing."""
+        said = self._docker("logs", "--since", _RECENT, CONTAINER)
+        found = _ERROR.findall(said)
+        return _shortened(found[-1].replace('\\"', '"')) if found else ""
 
     def require_restorable(self, transaction: int) -> None:
         """Look at the far side itself: from what lies there, the database can be put together up to a transaction.
@@ -181,6 +210,21 @@ class Replica:
         except OSError:  # it has not begun, or there is nothing to begin with
             return False
         return began_with != [str(found.st_dev), str(found.st_ino)]
+
+    def skipped(self) -> bool:
+        """Whether the service has begun its log anew after the whole copy and before Litestream went on from there.
+
+        Nobody holds it back in that moment, and Litestream does not notice: what it has not read may be missing.
+        """
+        state = self._directory / "replica/state"
+        try:
+            last = (state / "copied").read_text(encoding="ascii").split()[-1]
+            number = int(last.partition("-")[0], 16) + 1
+            files = (last, f"{number:016x}-{number:016x}.ltx")
+            copied, following = (_log_of(state / "database/ltx/0" / name) for name in files)
+        except (OSError, ValueError, IndexError):  # nothing was written since; or it was, hours ago
+            return False
+        return copied != following
 
     def restart(self) -> bool:
         """Have a container that runs begin anew; whether it ran.
@@ -266,6 +310,12 @@ class _Plan:
 
     last: str
     moment: float
+
+
+def _log_of(file: Path) -> bytes:
+    """Return which log of the service a transaction was read from: the salts that its head repeats (superfly/ltx)."""
+    with file.open("rb") as opened:
+        return opened.read(72)[64:]
 
 
 def _plan_command(*arguments: str) -> list[str]:

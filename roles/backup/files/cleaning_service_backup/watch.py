@@ -119,9 +119,11 @@ class Watch:
     def _reason_to_begin_anew(self, failure: str) -> str:
         if self._replica.exchanged():
             return "the database is another file"
+        now = self._clock()
+        if now - self._cured >= CURE_INTERVAL and self._replica.skipped():
+            return "the service has begun its log anew while Litestream started"
         if not failure:
             return ""
-        now = self._clock()
         if self._replica.backlog() > BACKLOG:
             return "what waits for the far side would fill the disk"
         lasting = self._helpless is not None and now - self._helpless >= PATIENCE
