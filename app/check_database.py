@@ -19,7 +19,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", action="store_true", help="for programs: also the schema's revision and numbers of rows"
     )
-    parser.add_argument("--until", type=float, metavar="EPOCH", help="count the rows made until then too")
+    parser.add_argument(
+        "--row",
+        action="append",
+        default=[],
+        type=_row,
+        metavar="TABLE:NUMBER",
+        help="tell too when this row of a table and the next one were made",
+    )
     options = parser.parse_args(arguments)
     path = options.file or sqlite.database_file(load_settings_or_exit().parsed_database_url)
     try:
@@ -27,7 +34,7 @@ def main(arguments: list[str]) -> int:
             connection.execute("PRAGMA query_only=ON")
             connection.execute(f"PRAGMA busy_timeout={sqlite.READER_PATIENCE}")
             connection.execute(sqlite.READ)  # all of it as it is at one moment
-            found = examine(connection, options.until)
+            found = examine(connection, dict(options.row))
     except sqlite.FileUnusableError as error:
         sys.stderr.write(f"There is nothing to check: {error}\n")
         return 1
@@ -37,3 +44,8 @@ def main(arguments: list[str]) -> int:
     findings = "; ".join(found.findings)
     sys.stdout.write(f"{json.dumps(asdict(found)) if options.json else findings or 'sound'}\n")
     return 1 if findings else 0
+
+
+def _row(text: str) -> tuple[str, int]:
+    table, _, number = text.partition(":")
+    return table, int(number)

@@ -1,5 +1,6 @@
 """What reading all of a database tells of it: whether it is sound, its revision, how many rows there are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,8 @@ class Examination:
         revision: of the schema; None where there is none.
         newest_revision: that this code was written for.
         rows: of each table.
-        rows_until: of each table whose rows have the moment of their making, those made until the moment asked for.
+        made: of each table asked for, when its row of the number asked for was made, and when the next one was, in the
+            order in which they were written; seconds since the epoch, None where there is no such row.
     """
 
     damage: list[str]
@@ -27,7 +29,7 @@ class Examination:
     revision: str | None
     newest_revision: str
     rows: dict[str, int]
-    rows_until: dict[str, int]
+    made: dict[str, tuple[float | None, float | None]]
 
     @property
     def findings(self) -> list[str]:
@@ -35,12 +37,12 @@ class Examination:
         return [*self.damage, *([f"{self.broken_references} rows point to nothing"] if self.broken_references else [])]
 
 
-def examine(connection: Any, until: float | None = None) -> Examination:  # noqa: ANN401  # the driver has no types
+def examine(connection: Any, numbers: Mapping[str, int] | None = None) -> Examination:  # noqa: ANN401  # the driver has no types
     """Read the whole database of a connection.
 
     Args:
         connection: of the driver.
-        until: seconds since the epoch; rows that were made later are not counted in `rows_until`.
+        numbers: of a row of each table of which `made` is to tell; the first row has the number 1.
 
     Raises:
         Error: of the driver: it cannot be read at all.
@@ -53,8 +55,6 @@ def examine(connection: Any, until: float | None = None) -> Examination:  # noqa
             " AND name NOT LIKE '\\_litestream%' ESCAPE '\\' ORDER BY name"
         )
     ]
-    moment = None if until is None else datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    dated = [table for table in tables if moment and "created_at" in _columns(connection, table)]
     revision = (
         connection.execute("SELECT version_num FROM alembic_version").fetchone()
         if "alembic_version" in tables
@@ -66,15 +66,22 @@ def examine(connection: Any, until: float | None = None) -> Examination:  # noqa
         revision=str(revision[0]) if revision else None,
         newest_revision=newest_revision(),
         rows={table: _count(connection, table) for table in tables},
-        rows_until={table: _count(connection, table, moment) for table in dated},
+        made={table: _made(connection, table, number) for table, number in (numbers or {}).items() if table in tables},
     )
 
 
-def _columns(connection: Any, table: str) -> set[str]:  # noqa: ANN401
-    return {str(row[1]) for row in connection.execute(f'PRAGMA table_info("{table}")')}
-
-
-def _count(connection: Any, table: str, moment: str | None = None) -> int:  # noqa: ANN401
+def _count(connection: Any, table: str) -> int:  # noqa: ANN401
     # The names come from the database's own schema.
-    condition, values = ("", ()) if moment is None else (" WHERE created_at <= ?", (moment,))
-    return int(connection.execute(f'SELECT count(*) FROM "{table}"{condition}', values).fetchone()[0])  # noqa: S608
+    return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608
+
+
+def _made(connection: Any, table: str, number: int) -> tuple[float | None, float | None]:  # noqa: ANN401
+    """Return when one row of a table and the next one were made; both are in the order in which SQLite wrote them."""
+    query = f'SELECT created_at FROM "{table}" ORDER BY rowid LIMIT 2 OFFSET ?'  # noqa: S608  # of the schema
+    found = [_moment(row[0]) for row in connection.execute(query, (max(0, number - 1),))]
+    padded = [*([None] if number < 1 else []), *found, None, None]
+    return padded[0], padded[1]
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
