@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.place import Place
 from cleaning_service_backup.replica import BeginAnewError, Replica
 from cleaning_service_backup.settings import Settings, parse
-from cleaning_service_backup.watch import BACKLOG, CURE_INTERVAL, FAR_INTERVAL, INTERVAL, PATIENCE, Watch
+from cleaning_service_backup.watch import BACKLOG, CURE_INTERVAL, FAR_INTERVAL, INTERVAL, LEAST_BACKLOG, PATIENCE, Watch
 from cleaning_service_release.layout import Layout
 
 SETTINGS = {
@@ -39,7 +41,7 @@ class FakeReplica(Replica):
         self.confirms: Exception | None = None
         self.restorable: Exception | None = None
         self.another_file = self.part_is_missing = False
-        self.kept = 0
+        self.kept = self.waiting = 0
         self.restarts = 0
         self.looks = 0
 
@@ -64,9 +66,9 @@ class FakeReplica(Replica):
         """Part of the log was."""
         return self.part_is_missing
 
-    def backlog(self) -> int:
-        """Bytes that wait."""
-        return self.kept
+    def backlog(self, since: float = 0.0) -> int:
+        """Bytes that are kept, and those of them that wait."""
+        return self.waiting if since else self.kept
 
     def restart(self) -> bool:
         """Count it."""
@@ -168,9 +170,30 @@ def test_a_far_side_that_refuses_is_waited_for(scene: Scene) -> None:
     scene.replica.confirms = REFUSED
     scene.look(3 * CURE_INTERVAL)
     assert scene.replica.restarts == 0
-    scene.replica.kept = BACKLOG + 1
+    scene.layout.database.write_bytes(bytes(1000))
+    scene.replica.kept = 9 * BACKLOG
+    scene.replica.waiting = BACKLOG + 1000
+    scene.look()
+    assert scene.replica.restarts == 0
+    scene.replica.waiting += 1
     scene.look()
     assert scene.replica.restarts == 1
+
+
+def test_less_is_kept_for_the_far_side_where_the_disk_is_nearly_full(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.replica.confirms = REFUSED
+    scene.replica.kept = LEAST_BACKLOG + 1
+    scene.look()
+    assert scene.replica.restarts == 0
+    free = 999_999  # bytes, and one MB is to be left
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    scene.look()
+    assert scene.replica.restarts == 1
+    scene.replica.kept = LEAST_BACKLOG
+    scene.look()
+    assert scene.replica.restarts == 1, "it would free hardly anything"
 
 
 def test_nothing_begins_anew_while_the_database_is_exchanged(scene: Scene) -> None:

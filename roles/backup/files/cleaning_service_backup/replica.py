@@ -238,14 +238,19 @@ class Replica:
         self._docker("restart", "--time", "5", CONTAINER)
         return True
 
-    def backlog(self) -> int:
-        """Return the bytes that Litestream keeps on this server: what it has to send, and what it may have to merge."""
+    def backlog(self, since: float = 0.0) -> int:
+        """Return the bytes that Litestream keeps on this server, for the far side and to merge them there.
+
+        Args:
+            since: only those that were written after this moment, in seconds since the epoch.
+        """
         total = 0
         for path, _, files, descriptor in os.fwalk(self._directory / "replica/state/database"):
             del path
             for name in files:
                 with contextlib.suppress(FileNotFoundError):
-                    total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+                    found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    total += found.st_size if found.st_mtime > since else 0
         return total
 
     def _plan(self, *arguments: str) -> "_Plan":
