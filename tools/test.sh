@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the named groups of checks, goes on after a failure, and ends with one summary line.
-# Usage: test.sh [lint] [unit] [default] [faults] [release] [recovery] [standalone]
+# Usage: test.sh [lint] [unit] [hours] [default] [faults] [release] [recovery] [standalone]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -81,6 +81,11 @@ unit_alone() {
     step "branch coverage of app" covered
 }
 
+# Tests of an hour each, which mostly wait.
+hours() {
+    LONG=1 step "tests of an hour" python -m pytest -rP --numprocesses=2 -m long --junitxml=.cache/test/hours.xml tests
+}
+
 # Scenarios of one run share their host, which each settles in its own way; so it is made once. A scenario that runs alone begins
 # with a bare host.
 scenario() {
@@ -144,8 +149,8 @@ clean_up() {
 
 for group in "$@"; do
     case $group in
-        lint | unit | default | faults | release | recovery | standalone) ;;
-        *) echo "test.sh: no group '$group'; there are lint, unit, default, faults, release, recovery and standalone" >&2; exit 2 ;;
+        lint | unit | hours | default | faults | release | recovery | standalone) ;;
+        *) echo "test.sh: no group '$group'; there are lint, unit, hours, default, faults, release, recovery and standalone" >&2; exit 2 ;;
     esac
 done
 groups=" $* " scenarios=()
@@ -164,6 +169,7 @@ first=() second=()
 if wanted lint; then first+=(lint); fi
 if wanted standalone; then first+=(standalone); fi
 if wanted unit; then second+=(unit); fi
+if wanted hours; then second+=(hours); fi
 
 beside default "${first[@]}"
 if wanted default; then scenario default; fi
