@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -40,8 +39,6 @@ _CONFINED = (
     *("--memory", "256m", "--pids-limit", "64", "--cpu-shares", "64", "--log-driver", "none"),
 )
 _LOOK = 0.2  # seconds between two looks
-_RECENT = "90s"  # it repeats an error every 30 s
-_ERROR = re.compile(r'level=ERROR .*?\berror="?((?:[^"\\]|\\.)*)"?')
 _LOST = ("no matching backup files", "non-contiguous")  # what Litestream says where files are missing
 
 
@@ -145,29 +142,53 @@ class Replica:
         sent, wanted = self._synchronise()
         if not wanted:
             raise BackupError("the replica has not begun yet")
-        while sent < wanted:
-            if time.monotonic() > deadline:
-                why = self._trouble()
-                kind = BackupError if why else BeginAnewError
-                raise kind(f"the far side has not taken the last writes: {why or 'it says nothing'}")
+        while sent < wanted and time.monotonic() < deadline:
             time.sleep(_LOOK)
             sent, _ = self._synchronise()
+        if sent < wanted:
+            self._send()
         return wanted
 
-    def _synchronise(self) -> tuple[int, int]:
+    def _send(self) -> None:
+        """Have Litestream try once more, where the far side answers: by itself it may wait five minutes with that.
+
+        Raises:
+            BeginAnewError: the far side says nothing.
+            BackupError: it does not take what was written, and why.
+        """
+        failed = "the far side has not taken the last writes"
+        try:
+            listing = ("litestream", "ltx", *_CONFIG, _DATABASE)
+            run_command(["docker", "exec", CONTAINER, *listing], _PLAN)
+        except CommandError as error:
+            raise BackupError(f"{failed}: {_reason(error)}") from error
+        try:
+            self._synchronise(wait=True)
+        except BeginAnewError:
+            raise
+        except BackupError as error:
+            kind = BeginAnewError if "deadline exceeded" in str(error) else BackupError
+            raise kind(f"{failed}: {error}") from error
+
+    def _synchronise(self, *, wait: bool = False) -> tuple[int, int]:
         """Have Litestream read what was written; returns the last transaction at the far side, and the last there is.
 
-        Never with a time-out of Litestream's, nor with its own wait for the far side, which has one: when that ends, so
-        may the lock that keeps the service from beginning its write-ahead log anew, and what Litestream has not read of
-        it by then is missing at the far side (0.5.17: the lock is a transaction, and ends with its context).
+        With its wait for the far side comes a time-out. When that ends, so may the lock that keeps the service from
+        beginning its write-ahead log anew, and what Litestream has not read of it by then is missing at the far side
+        (0.5.17: the lock is a transaction, and ends with the context that it was begun in, at the start or after a
+        checkpoint). So it only follows on a call without, after which there is no checkpoint to make.
+
+        Args:
+            wait: for the far side too.
 
         Raises:
             BeginAnewError: Litestream stands still.
-            BackupError: it cannot read what was written, and why.
+            BackupError: that fails, and why.
         """
+        asked = {"path": _DATABASE, **({"wait": True, "timeout": _ANSWER} if wait else {})}
         connection = UnixConnection(str(self._directory / "replica/state/control.sock"), _ANSWER + 2.0)
         try:
-            connection.request("POST", "/sync", json.dumps({"path": _DATABASE}))
+            connection.request("POST", "/sync", json.dumps(asked))
             answer = connection.getresponse()
             found = dict(json.loads(answer.read()))
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -175,14 +196,8 @@ class Replica:
         finally:
             connection.close()
         if answer.status != http.HTTPStatus.OK:
-            raise BackupError(f"Litestream cannot read what was written: {_shortened(str(found.get('error', found)))}")
+            raise BackupError(_shortened(str(found.get("error", found))))
         return int(found.get("replicated_txid", 0)), int(found.get("txid", 0))
-
-    def _trouble(self) -> str:
-        """Return what Litestream has said last of the far side, nothing if it has said nothing."""
-        said = self._docker("logs", "--since", _RECENT, CONTAINER)
-        found = _ERROR.findall(said)
-        return _shortened(found[-1].replace('\\"', '"')) if found else ""
 
     def require_restorable(self, transaction: int) -> None:
         """Look at the far side itself: from what lies there, the database can be put together up to a transaction.
