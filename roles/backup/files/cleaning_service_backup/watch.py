@@ -16,7 +16,7 @@ FAR_INTERVAL = 300.0  # seconds between two looks at what lies at the far side
 PATIENCE = 300.0  # seconds that Litestream may stand still before it is made to begin anew
 CURE_INTERVAL = 900.0  # seconds between two cures
 # What waits for the far side, besides one copy of the database: one that is away for days does not fill the disk.
-BACKLOG = 1_000_000_000  # bytes; some 100 000 writes
+BACKLOG = 1_000_000_000  # bytes; some 65 000 writes
 LEAST_BACKLOG = 50_000_000  # bytes kept for it, from which on they are given up where the disk is nearly full
 
 
