@@ -146,11 +146,14 @@ class Replica:
             time.sleep(_LOOK)
             sent, _ = self._synchronise()
         if sent < wanted:
-            self._send()
+            self._send(sent)
         return wanted
 
-    def _send(self) -> None:
+    def _send(self, sent: int) -> None:
         """Have Litestream try once more, where the far side answers: by itself it may wait five minutes with that.
+
+        Args:
+            sent: the last transaction at the far side until now.
 
         Raises:
             BeginAnewError: the far side says nothing.
@@ -167,7 +170,9 @@ class Replica:
         except BeginAnewError:
             raise
         except BackupError as error:
-            kind = BeginAnewError if "deadline exceeded" in str(error) else BackupError
+            late = "deadline exceeded" in str(error)
+            # After a long outage it takes its time, and that is no reason to begin anew.
+            kind = BeginAnewError if late and self._synchronise()[0] <= sent else BackupError
             raise kind(f"{failed}: {error}") from error
 
     def _synchronise(self, *, wait: bool = False) -> tuple[int, int]:
