@@ -71,8 +71,8 @@ recovery: test-machine setup ## converge a real host, damage and destroy it, and
 standalone: test-machine setup ## set up a server by scripts/setup_stable.sh, from a bundle without a network and from a checkout (about 10 minutes)
 	@LONG=1 python tools/run_tests.py standalone
 
-test-long: test-machine setup ## what takes too long for every change: all faults, 24 releases in a row, operators killed at 5 moments, backups and restores at 60, servers from a bundle and a checkout
-	@LONG=1 RELEASES=24 MOMENTS=5 python tools/run_tests.py faults release recovery standalone
+test-long: test-machine setup ## what takes too long for every change: an hour of writes and one without the far side, all faults, 24 releases in a row, operators killed at 5 moments, backups and restores at 60, servers from a bundle and a checkout
+	@LONG=1 RELEASES=24 MOMENTS=5 python tools/run_tests.py hours faults release recovery standalone
 
 # The host comes last: it would take a share of the processors from the others.
 bench: test-machine setup ## measure speed and scale against what the framework and the hash can do, and the demo host's memory (about 15 minutes)

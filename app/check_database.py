@@ -19,7 +19,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", action="store_true", help="print JSON, with the revision of the schema and the numbers of rows"
     )
-    parser.add_argument("--until", type=float, metavar="EPOCH", help="also count the rows created until this time")
+    parser.add_argument(
+        "--row",
+        action="append",
+        default=[],
+        type=_row,
+        metavar="TABLE:NUMBER",
+        help="also report when this row of the table and the next one were created",
+    )
     options = parser.parse_args(arguments)
     path = options.file or sqlite.database_file(load_settings_or_exit().parsed_database_url)
     try:
@@ -27,7 +34,7 @@ def main(arguments: list[str]) -> int:
             connection.execute("PRAGMA query_only=ON")
             connection.execute(f"PRAGMA busy_timeout={sqlite.READER_PATIENCE}")
             connection.execute(sqlite.READ)  # one transaction, for a consistent state of all tables
-            report = inspect_database(connection, options.until)
+            report = inspect_database(connection, dict(options.row))
     except sqlite.FileUnusableError as error:
         sys.stderr.write(f"There is nothing to check: {error}\n")
         return 1
@@ -37,3 +44,8 @@ def main(arguments: list[str]) -> int:
     findings = "; ".join(report.findings)
     sys.stdout.write(f"{json.dumps(asdict(report)) if options.json else findings or 'sound'}\n")
     return 1 if findings else 0
+
+
+def _row(text: str) -> tuple[str, int]:
+    table, _, number = text.partition(":")
+    return table, int(number)

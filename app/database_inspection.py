@@ -1,5 +1,6 @@
 """Inspection of a whole database: its integrity, its schema's revision and its numbers of rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,8 @@ class DatabaseReport:
         revision: revision of the schema; None without one.
         newest_revision: revision of the schema that this code expects.
         rows: number of rows by table.
-        rows_until: number of rows created until the requested time, by table; only tables with a `created_at`.
+        created: by requested table, when the row of the requested number and the next one were created, in the order of
+            their insertion; seconds since the epoch, None for a missing row.
     """
 
     damage: list[str]
@@ -27,7 +29,7 @@ class DatabaseReport:
     revision: str | None
     newest_revision: str
     rows: dict[str, int]
-    rows_until: dict[str, int]
+    created: dict[str, tuple[float | None, float | None]]
 
     @property
     def findings(self) -> list[str]:
@@ -35,12 +37,15 @@ class DatabaseReport:
         return [*self.damage, *([f"{self.broken_references} rows point to nothing"] if self.broken_references else [])]
 
 
-def inspect_database(connection: Any, until: float | None = None) -> DatabaseReport:  # noqa: ANN401  # the driver has no types
+def inspect_database(
+    connection: Any,  # noqa: ANN401  # the driver has no types
+    row_numbers: Mapping[str, int] | None = None,
+) -> DatabaseReport:
     """Read the whole database of a connection.
 
     Args:
         connection: a connection of the SQLite driver.
-        until: seconds since the epoch; `rows_until` does not count rows created later.
+        row_numbers: number of a row, by table, for `created`; the first row has the number 1.
 
     Raises:
         Error: the driver cannot read the database.
@@ -53,8 +58,6 @@ def inspect_database(connection: Any, until: float | None = None) -> DatabaseRep
             " AND name NOT LIKE '\\_litestream%' ESCAPE '\\' ORDER BY name"
         )
     ]
-    created_until = None if until is None else datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    dated_tables = [table for table in tables if created_until and "created_at" in _columns(connection, table)]
     revision = (
         connection.execute("SELECT version_num FROM alembic_version").fetchone()
         if "alembic_version" in tables
@@ -66,14 +69,25 @@ def inspect_database(connection: Any, until: float | None = None) -> DatabaseRep
         revision=str(revision[0]) if revision else None,
         newest_revision=newest_revision(),
         rows={table: _count(connection, table) for table in tables},
-        rows_until={table: _count(connection, table, created_until) for table in dated_tables},
+        created={
+            table: _created(connection, table, number)
+            for table, number in (row_numbers or {}).items()
+            if table in tables
+        },
     )
 
 
-def _columns(connection: Any, table: str) -> set[str]:  # noqa: ANN401
-    return {str(row[1]) for row in connection.execute(f'PRAGMA table_info("{table}")')}
+def _count(connection: Any, table: str) -> int:  # noqa: ANN401
+    return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608  # a table of the schema
 
 
-def _count(connection: Any, table: str, created_until: str | None = None) -> int:  # noqa: ANN401
-    condition, values = ("", ()) if created_until is None else (" WHERE created_at <= ?", (created_until,))
-    return int(connection.execute(f'SELECT count(*) FROM "{table}"{condition}', values).fetchone()[0])  # noqa: S608  # a table of the schema
+def _created(connection: Any, table: str, number: int) -> tuple[float | None, float | None]:  # noqa: ANN401
+    """Return when a row and the next one were created, in the order of their insertion."""
+    query = f'SELECT created_at FROM "{table}" ORDER BY rowid LIMIT 2 OFFSET ?'  # noqa: S608  # a table of the schema
+    found = [_timestamp(row[0]) for row in connection.execute(query, (max(0, number - 1),))]
+    padded = [*([None] if number < 1 else []), *found, None, None]
+    return padded[0], padded[1]
+
+
+def _timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -65,15 +65,37 @@ def test_json_report(tmp_path: Path, environment: dict[str, str], migrated: Path
                 (str(number), made),
             )
     connection.close()
-    until = datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()
-    done = check(tmp_path, environment, "--json", "--until", str(until), "copy.db")
+    asked = ("login_session:2", "booking:0", "nothing:1")
+    done = check(tmp_path, environment, "--json", *(part for each in asked for part in ("--row", each)), "copy.db")
     found = json.loads(done.stdout)
     assert done.returncode == 1  # the accounts of the sessions are missing
     assert (found["damage"], found["broken_references"]) == ([], 2)
     assert found["revision"] == found["newest_revision"] == newest_revision()
-    assert (found["rows"]["login_session"], found["rows_until"]["login_session"]) == (2, 1)
-    assert found["rows"]["booking"] == found["rows_until"]["booking"] == 0
-    assert "alembic_version" not in found["rows_until"]
+    assert (found["rows"]["login_session"], found["rows"]["booking"]) == (2, 0)
+    assert found["created"] == {
+        "login_session": [datetime(2026, 1, 1, 0, 0, 2, 500_000, UTC).timestamp(), None],
+        "booking": [None, None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "made"), [(0, [None, 3.0]), (1, [3.0, 1.0]), (2, [1.0, 2.0]), (3, [2.0, None]), (4, [None, None])]
+)
+def test_when_a_row_and_the_next_one_were_made(
+    tmp_path: Path, environment: dict[str, str], migrated: Path, number: int, made: list[float | None]
+) -> None:
+    """In the order in which they were written, which is not that of the moments that they bear."""
+    (tmp_path / "copy.db").write_bytes(migrated.read_bytes())
+    with dbapi2.connect(tmp_path / "copy.db") as connection:
+        for name, second in (("c", 3), ("b", 1), ("a", 2)):
+            connection.execute(
+                "INSERT INTO user_account (id, email, password_hash, full_name, created_at, updated_at)"
+                " VALUES (?, ?, 'x', 'Ann', ?, '2026-01-01')",
+                (name, f"{name}@example.com", f"1970-01-01 00:00:0{second}.000000"),
+            )
+    connection.close()
+    done = check(tmp_path, environment, "--json", "--row", f"user_account:{number}", "copy.db")
+    assert json.loads(done.stdout)["created"] == {"user_account": made}
 
 
 def test_missing_database(tmp_path: Path, environment: dict[str, str]) -> None:

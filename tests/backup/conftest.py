@@ -5,12 +5,8 @@ import os
 import shutil
 import signal
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import run
 from typing import Any
@@ -28,7 +24,9 @@ from pysqlite3 import dbapi2
 from sqlalchemy import make_url
 
 from app.migrations.upgrade import migrate
+from tests.backup.database import register
 from tests.backup.fastkeys import KEY, quicken
+from tests.backup.replicated import Host, make_image
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = 'services:\n  api:\n    image: cleaning-service/api:1\n    user: "0:0"\n'
@@ -62,8 +60,15 @@ def _process() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _programs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _programs(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Let `docker` be the fake, restic's cache be the test's own, and the started API be there."""
+    if request.node.get_closest_marker("docker"):  # it needs the real one
+        return
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
@@ -97,25 +102,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("database") / DATABASE
     migrate(make_url(f"sqlite:///{path}"), create=True)
     return path
-
-
-def register(database: Path, number: int = 1, ago: float = 3600.0) -> None:
-    """Add accounts that were made so many seconds ago."""
-    with closing(dbapi2.connect(database, isolation_level=None)) as connection:
-        made = datetime.fromtimestamp(time.time() - ago, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        for _ in range(number):
-            name = str(uuid.uuid4())
-            connection.execute(
-                "INSERT INTO user_account (id, email, password_hash, full_name, created_at, updated_at)"
-                " VALUES (?, ?, 'x', 'Ann', ?, ?)",
-                (name, f"{name}@example.com", made, made),
-            )
-
-
-def accounts(database: Path) -> int:
-    """Count the accounts in a database."""
-    with closing(dbapi2.connect(database)) as connection:
-        return int(connection.execute("SELECT count(*) FROM user_account").fetchone()[0])
 
 
 class Site:
@@ -217,6 +203,24 @@ def site(tmp_path: Path, empty_repository: Path, empty_database: Path) -> Iterat
     made = Site(tmp_path, empty_repository, empty_database)
     yield made
     made.connection.close()
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[str]:
+    """An image of Litestream's."""
+    name = f"cleaning-service-test/replica:{os.getpid()}"  # each worker of the tests has its own
+    make_image(name)
+    yield name
+    run(["docker", "image", "rm", name], capture_output=True, check=True)
+
+
+@pytest.fixture
+def host(tmp_path: Path, image: str, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """A host whose database is replicated."""
+    made = Host(tmp_path, image, empty_database, monkeypatch)
+    made.start()
+    yield made
+    made.end()
 
 
 def packs(directory: Path) -> list[Path]:

@@ -19,7 +19,8 @@ from cleaning_service_backup.status import Status, age, told
 from cleaning_service_release.errors import BusyError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
-from tests.backup.conftest import ROOT, Site, accounts
+from tests.backup.conftest import ROOT, Site
+from tests.backup.database import accounts
 from tests.backup.fastkeys import KEY
 
 

@@ -12,7 +12,8 @@ from cleaning_service_release import probes
 from cleaning_service_release.errors import ReleaseError
 from pysqlite3 import dbapi2
 
-from tests.backup.conftest import Site, flip, packs, register
+from tests.backup.conftest import Site, flip, packs
+from tests.backup.database import register
 
 
 def drill(site: Site) -> list[str]:
@@ -77,7 +78,7 @@ def damaged_manifest(_path: Path, manifest: dict[str, Any]) -> None:
     ("change", "sentence"),
     [
         (other_rows, "it has not the rows that it had when it was taken: user_account"),
-        (lost_rows, "it has 3 rows in user_account, and the live database has 4, 4 of them from before"),
+        (lost_rows, "it has 3 rows in user_account, and the live database has 4, the next of them made "),
         (invented_rows, "it has 5 rows in user_account, and the live database has 4"),
         (damaged, "malformed"),
         (no_database, "no database of this service"),
@@ -92,6 +93,45 @@ def test_a_bad_backup_fails(site: Site, change: Callable[[Path, dict[str, Any]],
     (outcome,) = site.drills()
     assert f"local: {outcome['failure']}" == failure
     assert outcome["moment"] is None
+
+
+def at(ago: float) -> Callable[[Path, dict[str, Any]], None]:
+    """A backup that was taken so many seconds ago, as the clock said then."""
+
+    def change(_path: Path, manifest: dict[str, Any]) -> None:
+        manifest["moment"] = time.time() - ago
+
+    return change
+
+
+def test_rows_of_after_the_backup_seem_older_once_a_clock_that_was_ahead_is_right_again(site: Site) -> None:
+    """In each of the ways in which one can tell that it was ahead."""
+    site.staged(change=at(-86_400))  # it was when the backup was taken, a day
+    register(site.database, ago=0)
+    assert drill(site) == []
+    assert any("the clock was set back" in line for line in site.said)
+    site.staged(change=at(1800))  # half an hour, and all that was written then is in it
+    register(site.database, ago=7200)
+    assert drill(site) == []
+    site.staged(change=at(1800))
+    register(site.database, ago=1200)  # still ahead
+    register(site.database, ago=7200)  # right again
+    site.said.clear()
+    assert drill(site) == []
+    assert not any("the clock" in line for line in site.said)
+
+
+def test_rows_that_bear_a_moment_to_come_hide_no_loss(site: Site) -> None:
+    register(site.database, ago=-86_400)
+    register(site.database, 2)
+    site.staged(change=lost_newest)
+    (failure,) = drill(site)
+    assert "it has 6 rows in user_account, and the live database has 7, the next of them made " in failure
+
+
+def lost_newest(path: Path, manifest: dict[str, Any]) -> None:
+    execute(path, "DELETE FROM user_account WHERE rowid = (SELECT max(rowid) FROM user_account)")
+    manifest["rows"]["user_account"] -= 1
 
 
 def test_a_flipped_byte_fails(site: Site, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from cleaning_service_backup.history import WARNING
 from cleaning_service_release.journal import Entry, Journal
 
 from tests import disk
-from tests.backup.conftest import TOKEN, Site, accounts, flip, packs, register
+from tests.backup.conftest import TOKEN, Site, flip, packs
+from tests.backup.database import accounts, register
 
 _Usage = namedtuple("_Usage", ["total", "used", "free"])  # noqa: PYI024
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +14,23 @@ from typing import Any
 import pytest
 from cleaning_service_backup import restore as restore_module
 from cleaning_service_backup.errors import BackupError
-from cleaning_service_backup.restore import Exchange, Restorer, Sources, Wish, prune_set_aside, recover
+from cleaning_service_backup.replica import Replica
+from cleaning_service_backup.restore import (
+    Candidate,
+    Exchange,
+    Fetched,
+    Restorer,
+    Sources,
+    Wish,
+    prune_set_aside,
+    recover,
+)
 from cleaning_service_backup.workshop import DATABASE
 from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
-from tests.backup.conftest import Site, accounts, flip, packs, register
+from tests.backup.conftest import Site, flip, packs
+from tests.backup.database import accounts, register
 
 NAMES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.log-of")
 
@@ -313,6 +325,47 @@ def test_of_several_repositories_the_one_taken_last_comes_first_whatever_the_clo
     assert site.said[-1].startswith("left out: the local repository: ")
     with pytest.raises(BackupError, match="nothing can be restored: the local repository: unable"):
         sources.candidates(Wish(source="local"))
+
+
+class StandIn(Replica):
+    """A replica that has the database as it is now, of a moment that the test says."""
+
+    def __init__(self, site: Site, moment: float) -> None:
+        site.use(replace(site.settings, replica={"image": "image", "user": "0:0"}))
+        super().__init__(site.settings, site.place.layout)
+        self.moment = moment
+        self.asked: list[float | None] = []
+
+    def restore(self, target: Path, at: float | None = None) -> float:
+        """Copy it, in another process: one that closes a file gives up the locks that its SQLite holds on it."""
+        self.asked.append(at)
+        subprocess.run(["cp", self._database, target], check=True)
+        return self.moment
+
+
+def test_a_clock_that_was_ahead_makes_no_replica_an_old_one(site: Site) -> None:
+    site.staged(change=lambda _, manifest: manifest.update(moment=manifest["moment"] + 7200))
+    site.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    replica = StandIn(site, time.time())
+    sources = Sources(site.history, site.settings, site.place, site.said.append)
+    sources.replica = replica
+    candidates = sources.candidates(Wish())
+    assert [each.source for each in candidates] == ["replica", "local"]
+    ahead = [candidates[0], replace(candidates[1], moment=time.time() + 7200)]
+
+    def fetched(candidate: Candidate) -> Fetched:
+        with site.place.emptied(site.place.scratch) as directory:
+            return sources.fetch(candidate, directory)
+
+    same = fetched(candidates[0])
+    sources.require_newest(ahead[0], same, ahead)
+    with pytest.raises(BackupError, match="has more in it"):
+        sources.require_newest(ahead[0], replace(same, rows={**same.rows, "user_account": 3}), ahead)
+    register(site.database)
+    site.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    sources.require_newest(ahead[0], fetched(candidates[0]), ahead)
+    fetched(sources.candidates(Wish(at=5.0))[0])
+    assert replica.asked == [None, None, 5.0], "the newest is asked for without the clock"
 
 
 def test_what_was_set_aside_goes_by_number_and_by_room(site: Site) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.place import Place
 from cleaning_service_backup.replica import BeginAnewError, Replica
 from cleaning_service_backup.settings import Settings, parse
-from cleaning_service_backup.watch import BACKLOG, CURE_INTERVAL, FAR_INTERVAL, INTERVAL, PATIENCE, Watch
+from cleaning_service_backup.watch import BACKLOG, CURE_INTERVAL, FAR_INTERVAL, INTERVAL, LEAST_BACKLOG, PATIENCE, Watch
 from cleaning_service_release.layout import Layout
 
 SETTINGS = {
@@ -38,8 +40,8 @@ class FakeReplica(Replica):
         super().__init__(settings(directory), Layout(directory))
         self.confirms: Exception | None = None
         self.restorable: Exception | None = None
-        self.another_file = False
-        self.kept = 0
+        self.another_file = self.part_is_missing = False
+        self.kept = self.waiting = 0
         self.restarts = 0
         self.looks = 0
 
@@ -60,9 +62,13 @@ class FakeReplica(Replica):
         """The file is the same."""
         return self.another_file
 
-    def backlog(self) -> int:
-        """Bytes that wait."""
-        return self.kept
+    def skipped(self) -> bool:
+        """Part of the log was."""
+        return self.part_is_missing
+
+    def backlog(self, since: float = 0.0) -> int:
+        """Bytes that are kept, and those of them that wait."""
+        return self.waiting if since else self.kept
 
     def restart(self) -> bool:
         """Count it."""
@@ -149,14 +155,45 @@ def test_one_that_stands_still_begins_anew_and_not_too_often(scene: Scene) -> No
     assert scene.replica.restarts == 2
 
 
+def test_it_begins_anew_where_part_of_the_log_was_skipped_and_not_too_often(scene: Scene) -> None:
+    for restarts in (1, 2):
+        scene.replica.part_is_missing = True
+        scene.look()
+        assert scene.replica.restarts == restarts
+        scene.look(CURE_INTERVAL - 2 * INTERVAL)
+        assert scene.replica.restarts == restarts
+        scene.look(2 * INTERVAL)
+
+
 def test_a_far_side_that_refuses_is_waited_for(scene: Scene) -> None:
     """What waits for it here stays complete: each moment of the outage can be gone back to afterwards."""
     scene.replica.confirms = REFUSED
     scene.look(3 * CURE_INTERVAL)
     assert scene.replica.restarts == 0
-    scene.replica.kept = BACKLOG + 1
+    scene.layout.database.write_bytes(bytes(1000))
+    scene.replica.kept = 9 * BACKLOG
+    scene.replica.waiting = BACKLOG + 1000
+    scene.look()
+    assert scene.replica.restarts == 0
+    scene.replica.waiting += 1
     scene.look()
     assert scene.replica.restarts == 1
+
+
+def test_less_is_kept_for_the_far_side_where_the_disk_is_nearly_full(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.replica.confirms = REFUSED
+    scene.replica.kept = LEAST_BACKLOG + 1
+    scene.look()
+    assert scene.replica.restarts == 0
+    free = 999_999  # bytes, and one MB is to be left
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    scene.look()
+    assert scene.replica.restarts == 1
+    scene.replica.kept = LEAST_BACKLOG
+    scene.look()
+    assert scene.replica.restarts == 1, "it would free hardly anything"
 
 
 def test_nothing_begins_anew_while_the_database_is_exchanged(scene: Scene) -> None:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from cleaning_service_backup.errors import BackupError
 from cleaning_service_backup.history import History, told_content
 from cleaning_service_backup.place import Place
-from cleaning_service_backup.restore import Candidate, Sources, Wish
+from cleaning_service_backup.restore import LASTING, Candidate, Fetched, Sources, Wish
 from cleaning_service_backup.settings import REPLICA, Settings
 from cleaning_service_backup.status import Status, moment
 from cleaning_service_backup.workshop import Workshop
 
-LASTING = ("user_account", "booking")
-"""Tables whose rows are never removed, so that a restored database has all that were made until its moment."""
 _IN_FLIGHT = 60.0  # seconds: a row may be written so long after the moment that it bears
 
 
@@ -56,16 +54,33 @@ class Drill:
         with self._place.emptied(self._place.scratch / "drill") as directory:
             self._say(f"fetching {candidate}")
             fetched = self._sources.fetch(candidate, directory)
-            live = workshop.examine(self._place.layout.database.parent, fetched.moment - _IN_FLIGHT)
-            for table in LASTING:
-                restored, least, most = (
-                    fetched.rows.get(table, 0), live["rows_until"].get(table, 0), live["rows"].get(table, 0),
-                )  # fmt: skip
-                if not least <= restored <= most:
-                    raise BackupError(
-                        f"it has {restored} rows in {table}, and the live database has {most}, {least} of them from "
-                        f"before {moment(fetched.moment - _IN_FLIGHT)}"
-                    )
+            self._require_all(fetched, workshop)
             workshop.migrate(directory)
             workshop.rehearse(directory)
             return fetched.moment, fetched.rows
+
+    def _require_all(self, fetched: Fetched, workshop: Workshop) -> None:
+        """See that the first row which the live database has beyond the restored ones was written after their moment.
+
+        Only that row: the clock may have been set since, so that later rows seem to be older.
+
+        Raises:
+            BackupError: it was there at that moment; or there are restored rows that the live database lacks.
+        """
+        restored = {table: fetched.rows.get(table, 0) for table in LASTING}
+        live = workshop.examine(self._place.layout.database.parent, restored)
+        for table, number in restored.items():
+            most = live["rows"].get(table, 0)
+            if number > most:
+                raise BackupError(f"it has {number} rows in {table}, and the live database has {most}")
+            last, following = live["created"].get(table, (None, None))
+            limit = fetched.moment - _IN_FLIGHT
+            if following is None or following > limit:
+                continue
+            if fetched.moment > time.time() or (last is not None and last > following + _IN_FLIGHT):
+                self._say(f"{table}: the clock was set back about then, so nobody can tell whether rows are missing")
+                continue
+            raise BackupError(
+                f"it has {number} rows in {table}, and the live database has {most}, the next of them made "
+                f"{moment(following)}, before {moment(limit)}"
+            )

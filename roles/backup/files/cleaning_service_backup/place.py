@@ -70,6 +70,10 @@ class Place:
         except OSError:
             return 0
 
+    def short_of_room(self, directory: Path) -> bool:
+        """Whether a directory's disk has less free than backups leave."""
+        return shutil.disk_usage(directory).free < self._reserve
+
     def require_room(self, directory: Path, needed: float, what: str) -> None:
         """See that a disk has room, and that some is left afterwards.
 

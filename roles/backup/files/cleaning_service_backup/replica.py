@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -37,6 +38,7 @@ _CONFINED = (
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--memory", "256m", "--pids-limit", "64", "--cpu-shares", "64", "--log-driver", "none"),
 )
+_LOOK = 0.2  # seconds between two looks
 _LOST = ("no matching backup files", "non-contiguous")  # what Litestream says where files are missing
 
 
@@ -134,26 +136,73 @@ class Replica:
 
         Raises:
             BeginAnewError: Litestream stands still, or waits for a far side that says nothing.
-            BackupError: it is not, and why.
+            BackupError: it is not there, and why.
         """
-        body = json.dumps({"path": _DATABASE, "wait": True, "timeout": _ANSWER})
+        deadline = time.monotonic() + _ANSWER
+        sent, wanted = self._synchronise()
+        if not wanted:
+            raise BackupError("the replica has not begun yet")
+        while sent < wanted and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+            sent, _ = self._synchronise()
+        if sent < wanted:
+            self._send(sent)
+        return wanted
+
+    def _send(self, sent: int) -> None:
+        """Have Litestream try once more, where the far side answers: by itself it may wait five minutes with that.
+
+        Args:
+            sent: the last transaction at the far side until now.
+
+        Raises:
+            BeginAnewError: the far side says nothing.
+            BackupError: it does not take what was written, and why.
+        """
+        failed = "the far side has not taken the last writes"
+        try:
+            listing = ("litestream", "ltx", *_CONFIG, _DATABASE)
+            run_command(["docker", "exec", CONTAINER, *listing], _PLAN)
+        except CommandError as error:
+            raise BackupError(f"{failed}: {_reason(error)}") from error
+        try:
+            self._synchronise(wait=True)
+        except BeginAnewError:
+            raise
+        except BackupError as error:
+            late = "deadline exceeded" in str(error)
+            # After a long outage it takes its time, and that is no reason to begin anew.
+            kind = BeginAnewError if late and self._synchronise()[0] <= sent else BackupError
+            raise kind(f"{failed}: {error}") from error
+
+    def _synchronise(self, *, wait: bool = False) -> tuple[int, int]:
+        """Have Litestream read what was written; returns the last transaction at the far side, and the last there is.
+
+        With its wait for the far side comes a time-out. When that ends, so may the lock that keeps the service from
+        beginning its write-ahead log anew, and what Litestream has not read of it by then is missing at the far side
+        (0.5.17: the lock is a transaction, and ends with the context that it was begun in, at the start or after a
+        checkpoint). So it only follows on a call without, after which there is no checkpoint to make.
+
+        Args:
+            wait: for the far side too.
+
+        Raises:
+            BeginAnewError: Litestream stands still.
+            BackupError: that fails, and why.
+        """
+        asked = {"path": _DATABASE, **({"wait": True, "timeout": _ANSWER} if wait else {})}
         connection = UnixConnection(str(self._directory / "replica/state/control.sock"), _ANSWER + 2.0)
         try:
-            connection.request("POST", "/sync", body)
+            connection.request("POST", "/sync", json.dumps(asked))
             answer = connection.getresponse()
             found = dict(json.loads(answer.read()))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise BeginAnewError(f"Litestream does not answer ({error or type(error).__name__})") from error
         finally:
             connection.close()
-        sent, there = int(found.get("replicated_txid", 0)), int(found.get("txid", 0))
         if answer.status != http.HTTPStatus.OK:
-            why = str(found.get("error", found))
-            kind = BeginAnewError if "deadline exceeded" in why else BackupError
-            raise kind(f"the far side has not taken the last writes: {_shortened(why)}")
-        if sent < there or not there:
-            raise BackupError("the replica has not begun yet" if not there else "the far side lacks the last writes")
-        return there
+            raise BackupError(_shortened(str(found.get("error", found))))
+        return int(found.get("replicated_txid", 0)), int(found.get("txid", 0))
 
     def require_restorable(self, transaction: int) -> None:
         """Look at the far side itself: from what lies there, the database can be put together up to a transaction.
@@ -182,6 +231,21 @@ class Replica:
             return False
         return began_with != [str(found.st_dev), str(found.st_ino)]
 
+    def skipped(self) -> bool:
+        """Whether the service has begun its log anew after the whole copy and before Litestream went on from there.
+
+        Nobody holds it back in that moment, and Litestream does not notice: what it has not read may be missing.
+        """
+        state = self._directory / "replica/state"
+        try:
+            last = (state / "copied").read_text(encoding="ascii").split()[-1]
+            number = int(last.partition("-")[0], 16) + 1
+            files = (last, f"{number:016x}-{number:016x}.ltx")
+            copied, following = (_log_of(state / "database/ltx/0" / name) for name in files)
+        except (OSError, ValueError, IndexError):  # nothing was written since; or it was, hours ago
+            return False
+        return copied != following
+
     def restart(self) -> bool:
         """Have a container that runs begin anew; whether it ran.
 
@@ -194,14 +258,19 @@ class Replica:
         self._docker("restart", "--time", "5", CONTAINER)
         return True
 
-    def backlog(self) -> int:
-        """Return the bytes that Litestream keeps on this server: what it has to send, and what it may have to merge."""
+    def backlog(self, since: float = 0.0) -> int:
+        """Return the bytes that Litestream keeps on this server, for the far side and to merge them there.
+
+        Args:
+            since: only those that were written after this moment, in seconds since the epoch.
+        """
         total = 0
         for path, _, files, descriptor in os.fwalk(self._directory / "replica/state/database"):
             del path
             for name in files:
                 with contextlib.suppress(FileNotFoundError):
-                    total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+                    found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    total += found.st_size if found.st_mtime > since else 0
         return total
 
     def _plan(self, *arguments: str) -> "_Plan":
@@ -266,6 +335,12 @@ class _Plan:
 
     last: str
     moment: float
+
+
+def _log_of(file: Path) -> bytes:
+    """Return which log of the service a transaction was read from: the salts that its head repeats (superfly/ltx)."""
+    with file.open("rb") as opened:
+        return opened.read(72)[64:]
 
 
 def _plan_command(*arguments: str) -> list[str]:

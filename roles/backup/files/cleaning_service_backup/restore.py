@@ -24,6 +24,8 @@ from cleaning_service_backup.settings import REPLICA, Settings
 from cleaning_service_backup.status import moment
 from cleaning_service_backup.workshop import DATABASE, Workshop
 
+LASTING = ("user_account", "booking")
+"""Tables whose rows are never removed, so that a database that has more of them is the later one."""
 _FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.log-of")
 _PART = f".{DATABASE}.restored"
 _ROOM = 1.2  # of a database's size
@@ -58,6 +60,7 @@ class Candidate:
         backup: the one of the history that it is; None for the replica.
         repository: its repository.
         file: the copy of the database that it is.
+        at: of the replica, the moment that was asked for; None for the newest data that it has.
     """
 
     source: str
@@ -65,6 +68,7 @@ class Candidate:
     backup: Backup | None = None
     repository: Repository | None = None
     file: Path | None = None
+    at: float | None = None
 
     def __str__(self) -> str:
         if self.file:
@@ -117,7 +121,7 @@ class Sources:
         found, failures = self._of_history(wish)
         if self.replica and not wish.snapshot and wish.source in ("", REPLICA):
             # It is never older than the history but by what it lags behind, so it is tried first.
-            found.insert(0, Candidate(REPLICA, wish.at or time.time()))
+            found.insert(0, Candidate(REPLICA, wish.at or time.time(), at=wish.at))
         if not found:
             reasons = "; ".join(failures) or "there is no such backup: `cleaning-service-backup list` shows all"
             raise BackupError(f"nothing can be restored: {reasons}")
@@ -172,7 +176,7 @@ class Sources:
             shutil.copyfile(candidate.file, directory / DATABASE)
         elif self.replica:
             self._require_room(directory, self._place.database_size())
-            at = self.replica.restore(directory / DATABASE, candidate.moment)
+            at = self.replica.restore(directory / DATABASE, candidate.at)
         return self._examined(directory, at, manifest)
 
     def require_newest(self, candidate: Candidate, fetched: Fetched, others: Sequence[Candidate]) -> None:
@@ -184,8 +188,11 @@ class Sources:
         newest = next((each for each in others if each.repository), None)
         if candidate.source != REPLICA or newest is None or newest.moment <= fetched.moment:
             return
-        manifest = self._manifest(newest)
-        if manifest.get("rows") != fetched.rows:
+        rows = dict(self._manifest(newest).get("rows") or {})
+        more = [fetched.rows.get(table, 0) - int(rows.get(table, 0)) for table in LASTING]
+        if min(more) >= 0 < max(more):  # it is the later one, whatever the clock said when the backup was taken
+            return
+        if rows != fetched.rows:
             raise BackupError(f"its last write is of {moment(fetched.moment)}, and {newest} has more in it")
 
     def _manifest(self, candidate: Candidate) -> dict[str, Any]:

@@ -15,7 +15,9 @@ INTERVAL = 15.0  # seconds between two looks
 FAR_INTERVAL = 300.0  # seconds between two looks at what lies at the far side
 PATIENCE = 300.0  # seconds that Litestream may stand still before it is made to begin anew
 CURE_INTERVAL = 900.0  # seconds between two cures
-BACKLOG = 1_000_000_000  # bytes kept for the far side; a far side that is away for days does not fill the disk
+# What waits for the far side, besides one copy of the database: one that is away for days does not fill the disk.
+BACKLOG = 1_000_000_000  # bytes; some 65 000 writes
+LEAST_BACKLOG = 50_000_000  # bytes kept for it, from which on they are given up where the disk is nearly full
 
 
 class Watch:
@@ -119,10 +121,15 @@ class Watch:
     def _reason_to_begin_anew(self, failure: str) -> str:
         if self._replica.exchanged():
             return "the database is another file"
+        now = self._clock()
+        if now - self._cured >= CURE_INTERVAL and self._replica.skipped():
+            return "the service has begun its log anew while Litestream started"
         if not failure:
             return ""
-        now = self._clock()
-        if self._replica.backlog() > BACKLOG:
+        copy = self._place.database_size()
+        if self._replica.backlog(self._confirmed) > BACKLOG + copy or (
+            self._place.short_of_room(self._database.parent) and self._replica.backlog() > LEAST_BACKLOG + copy
+        ):
             return "what waits for the far side would fill the disk"
         lasting = self._helpless is not None and now - self._helpless >= PATIENCE
         return failure if lasting and now - self._cured >= CURE_INTERVAL else ""

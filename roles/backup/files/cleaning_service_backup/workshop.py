@@ -57,16 +57,20 @@ class Workshop:
         mounts = {self._layout.database.parent: "/data", target: "/copy"}
         return dict(json.loads(self._run(mounts, "snapshot", "--gently", "--json", f"/copy/{DATABASE}")))
 
-    def examine(self, directory: Path, until: float | None = None) -> dict[str, Any]:
+    def examine(self, directory: Path, numbers: Mapping[str, int] | None = None) -> dict[str, Any]:
         """Read all of the database in a directory; returns what `app check-database --json` tells.
+
+        Args:
+            directory: with the database.
+            numbers: of a row of each table of which it is to tell when this row and the next one were made.
 
         Raises:
             BackupError: it cannot be read.
         """
-        limit = () if until is None else ("--until", f"{until:.3f}")
+        asked = [part for table, number in (numbers or {}).items() for part in ("--row", f"{table}:{number}")]
         self._give(directory)
         try:
-            said = self._run({directory: "/data"}, "check-database", "--json", *limit)
+            said = self._run({directory: "/data"}, "check-database", "--json", *asked)
         except _FailedError as error:
             said = error.output  # of a database that is not sound, it tells the same, and fails
         try:
