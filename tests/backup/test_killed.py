@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from cleaning_service_backup import cli, repository
 from cleaning_service_release import probes
-probes.ask = lambda *_: probes.Answer(200, "")
+probes.send_request = lambda *_: probes.Response(200, "")
 repository._CACHE = Path(sys.argv[1])
 sys.exit(cli.main(sys.argv[2:]))
 """

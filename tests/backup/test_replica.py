@@ -47,7 +47,7 @@ def test_a_version_with_an_older_sqlite_makes_no_image(tmp_path: Path) -> None:
     old.chmod(0o755)
     ended = subprocess.run([sys.executable, CHECK, old], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "brings SQLite 3050132, and a live database needs 3051003" in ended.stderr
+    assert "includes SQLite 3050132, but needs at least 3051003" in ended.stderr
 
 
 @pytest.mark.docker

@@ -10,7 +10,7 @@ HASHES = """
 import asyncio, time
 from pathlib import Path
 from app.kit import hashing
-from app.settings import HASH_MEMORY, Settings
+from app.settings import HASH_MEMORY_BYTES, Settings
 
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -19,11 +19,11 @@ async def run() -> None:
     hasher = hashing.PasswordHasher(Settings(secret_key="s" * 32, canary_token="c" * 32, hash_workers=1))
     before = resident()
     await asyncio.gather(*(hasher.hash("correct horse") for _ in range(3)))
-    assert resident() > before + HASH_MEMORY / 2, "it keeps what the next hash needs"
+    assert resident() > before + HASH_MEMORY_BYTES / 2, "it keeps what the next hash needs"
     deadline = time.monotonic() + 10 * hashing.IDLE
-    while resident() > before + HASH_MEMORY / 4 and time.monotonic() < deadline:
+    while resident() > before + HASH_MEMORY_BYTES / 4 and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-    print((resident() - before) / HASH_MEMORY)
+    print((resident() - before) / HASH_MEMORY_BYTES)
 
 asyncio.run(run())
 """
