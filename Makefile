@@ -47,7 +47,7 @@ seed: setup ## fill the demo host with a small company to try things on
 down: setup ## remove that host with everything in it
 	@tools/demo.sh down
 
-test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, backups and a lost server, a bundle (about 55 minutes)
+test: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## everything: lint, unit and API tests, Molecule with 26 faults, good and bad releases, backups and a lost server, a bundle (about 50 minutes)
 	@python tools/run_tests.py lint unit alone default faults release recovery standalone
 
 lint: test-machine setup tools/workflows/node_modules/installed tools/clients/node_modules/installed ## all linters and type checks
