@@ -113,6 +113,8 @@ def main(groups: Sequence[str], checks: dict[str, Any]) -> int:
             for lanes in checks["stages"]:
                 run.stage(lanes)
         finally:
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # make repeats the signal that it gets itself
+                signal.signal(number, signal.SIG_IGN)
             run.end()
             remove_hosts(scenarios)
     print(f"\n{summary(run.outcomes, sorted(REPORTS.glob('*.xml')))}")

@@ -79,7 +79,7 @@ def test_an_interrupted_run_ends_its_steps(tmp_path: Path) -> None:
     program = f"""
 import pathlib, run_tests
 run_tests.ROOT = pathlib.Path({str(tmp_path)!r}); run_tests.REPORTS = run_tests.ROOT / "reports"
-steps = {{"long": "sleep 60 & echo $! > pid; wait", "never": "touch never"}}
+steps = {{"long": "trap 'sleep 0.5; exit' TERM; sleep 60 & echo $! > pid; wait", "never": "touch never"}}
 run_tests.main(["first"], {{"stages": [[["first"]]], "groups": {{"first": steps}}}})
 """
     directory = Path(run_tests.__file__).parent
@@ -88,7 +88,9 @@ run_tests.main(["first"], {{"stages": [[["first"]]], "groups": {{"first": steps}
     while not (pid := (tmp_path / "pid")).exists() or not pid.read_text().strip():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.terminate()
+    for _ in range(3):  # a second signal must not end the cleaning up
+        process.terminate()
+        time.sleep(0.05)
     assert process.wait(20) == 128 + signal.SIGTERM
     while Path(f"/proc/{pid.read_text().strip()}").exists():
         assert time.monotonic() < deadline, "what a step has started goes on"
