@@ -17,6 +17,7 @@ import httpx
 import pytest
 from pysqlite3 import dbapi2
 from sqlalchemy import make_url
+from sqlmodel import Session, create_engine
 
 from app.migrations.upgrade import migrate
 from tests.app.people import Person, sign_in
@@ -270,3 +271,14 @@ def api(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Ru
     """One API for all tests that register their own users and need no special settings."""
     with run_api(tmp_path_factory.mktemp("api"), migrated) as api:
         yield api
+
+
+@pytest.fixture
+def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
+    """A session on a database of the newest schema."""
+    path = tmp_path / "test.db"
+    path.write_bytes(migrated.read_bytes())
+    engine = create_engine(f"sqlite+pysqlite:///{path}")
+    with Session(engine) as session:
+        yield session
+    engine.dispose()

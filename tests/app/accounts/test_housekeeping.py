@@ -1,28 +1,15 @@
 """Deletion of expired sessions and tokens."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from sqlmodel import Session, create_engine, select
+from sqlmodel import Session, select
 
 from app.accounts import housekeeping
 from app.accounts.models import LoginSession, OneTimeToken, RefreshToken, TokenPurpose, UserAccount
 from app.kit.models import now
 
 ENDED, LIVING = -timedelta(minutes=1), timedelta(hours=1)
-
-
-@pytest.fixture
-def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
-    """A session on a database of the newest schema."""
-    path = tmp_path / "test.db"
-    path.write_bytes(migrated.read_bytes())
-    engine = create_engine(f"sqlite+pysqlite:///{path}")
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def test_prune_deletes_only_expired_rows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,11 @@
 """Idempotency keys expire after a day."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import Response
 from pydantic import BaseModel
-from sqlmodel import Session, create_engine, select
+from sqlmodel import Session, select
 
 from app.kit import idempotency
 from app.kit.idempotency import LIFETIME, Attempt, IdempotencyKeyReused, IdempotencyRecord
@@ -20,17 +18,6 @@ class Done(BaseModel):
     """An answer."""
 
     by: str
-
-
-@pytest.fixture
-def session(tmp_path: Path, migrated: Path) -> Iterator[Session]:
-    """A session on a database of the newest schema."""
-    path = tmp_path / "test.db"
-    path.write_bytes(migrated.read_bytes())
-    engine = create_engine(f"sqlite+pysqlite:///{path}")
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def once(session: Session, by: str, fingerprint: str = "f") -> tuple[str, bool]:

@@ -79,18 +79,6 @@ class Post:
 
 
 @pytest.fixture
-def web() -> Iterator[Receiver]:
-    with receiver() as server:
-        yield server
-
-
-@pytest.fixture
-def other() -> Iterator[Receiver]:
-    with receiver() as server:
-        yield server
-
-
-@pytest.fixture
 def post(tmp_path: Path, web: Receiver) -> Post:
     return Post(tmp_path / "spool", alerts(web))
 

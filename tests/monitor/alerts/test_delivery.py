@@ -19,7 +19,7 @@ from cleaning_service_monitor.alerts.spool import Spool
 from cleaning_service_monitor.eventlog import Note
 from cleaning_service_monitor.messages import Message, compose
 
-from tests.monitor.alerts.receivers import Received, Receiver, incident, receiver
+from tests.monitor.alerts.receivers import Received, Receiver, incident
 from tests.monitor.alerts.test_spool import fill, former, read_only, small_disk
 from tests.monitor.helpers import wait_until
 
@@ -105,18 +105,6 @@ def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
     yield make
     for each in opened:
         each.delivery.close()
-
-
-@pytest.fixture
-def web() -> Iterator[Receiver]:
-    with receiver() as server:
-        yield server
-
-
-@pytest.fixture
-def other() -> Iterator[Receiver]:
-    with receiver() as server:
-        yield server
 
 
 def test_the_whole_way(office: Callable[..., Office], web: Receiver) -> None:
