@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cleaning_service_host.files import read_json, write_atomically
+from cleaning_service_host.files import flush_directory, read_json, write_atomically
 from cleaning_service_release.errors import BusyError, ReleaseError, RevertFailedError
 from cleaning_service_release.release import Releaser
 
@@ -363,7 +363,7 @@ class Exchange:
         self._record = self._note({"aside": self._name, "files": there, "since": time.time()})
         for name in there:
             os.link(self._data / name, aside / name, follow_symlinks=False)
-        _synchronise(aside)
+        flush_directory(aside)
         part = self._data / _PART
         part.unlink(missing_ok=True)
         try:
@@ -377,7 +377,7 @@ class Exchange:
         for name in _FILES[1:]:  # they belong to the database of before
             (self._data / name).unlink(missing_ok=True)
         part.replace(self._data / DATABASE)
-        _synchronise(self._data)
+        flush_directory(self._data)
         if there:
             self._say(f"what was there is in {aside}")
 
@@ -397,7 +397,7 @@ class Exchange:
     def _note(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write down that files are being exchanged, so that `recover` takes it back after a crash."""
         write_atomically(self._place.under_way, record)
-        _synchronise(self._place.top)  # it may lie on another disk than the data
+        flush_directory(self._place.top)  # it may lie on another disk than the data
         return record
 
     def _put_back(self, found: Mapping[str, Any]) -> None:
@@ -418,7 +418,7 @@ class Exchange:
             if not (self._data / name).exists():
                 os.link(aside / name, self._data / name, follow_symlinks=False)
         (self._data / _PART).unlink(missing_ok=True)
-        _synchronise(self._data)
+        flush_directory(self._data)
         for name in back:  # they are in place again, under their own names alone
             (aside / name).unlink()
         with contextlib.suppress(OSError):
@@ -464,11 +464,3 @@ def _give(source: Path, target: Path) -> bool:
         copy(source, part := target.with_name(f".{target.name}.restored"))
         part.replace(target)
     return True
-
-
-def _synchronise(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

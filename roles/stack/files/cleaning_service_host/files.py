@@ -45,3 +45,12 @@ def write_text_atomically(path: Path, text: str, *, mode: int) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def flush_directory(directory: Path) -> None:
+    """Put the names in a directory on the disk: after a power cut, a file created or renamed before is there."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

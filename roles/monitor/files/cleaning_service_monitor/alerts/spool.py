@@ -5,13 +5,12 @@ The monitor writes the files; the child process removes each after its delivery.
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
 
-from cleaning_service_host.files import write_atomically
+from cleaning_service_host.files import flush_directory, write_atomically
 
 from cleaning_service_monitor.messages import KINDS, Message
 
@@ -99,11 +98,7 @@ class Spool:
 def _write(path: Path, message: Message) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(path, message)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)  # of the file's name
-    finally:
-        os.close(descriptor)
+    flush_directory(path.parent)
 
 
 def _read(path: Path) -> Message | None:
